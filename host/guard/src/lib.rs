@@ -1,1 +1,63 @@
-//! placeholder
+//! The decision: may this agent make this call, here and now?
+//!
+//! ```text
+//! Claim --screen--> Screened --facts, decide--> Decision::{Allow(Permit), Propose(Proposal), Deny(Denial)}
+//! ```
+//!
+//! This crate performs no I/O, reads no clock, keeps no state and depends on nothing, so it can be enumerated, and read in one sitting:
+//! [`name`] (what a name may look like), [`call`] (everything a skill can ask for), [`text`] (how a call is written down), [`pattern`] (the
+//! agent's allow and deny lists), [`policy`] (who may do what), [`screen`](mod@screen) (all that can be decided without looking at the world), [`facts`]
+//! (what was seen of the world), [`decide`](mod@decide) (consequences), [`permit`] (the proof that a call was allowed).
+//!
+//! # Guarantees
+//!
+//! * A [`Permit`] exists only because [`decide`](fn@decide) allowed exactly the call that it carries. Its fields are private, it cannot be cloned or built:
+//!
+//! ```compile_fail,E0451
+//! # use infraagent_guard::{call::{Mutation, Read}, permit::Permit};
+//! fn forge(call: Mutation, honest: Permit<Read>) -> Permit<Mutation> {
+//!     Permit { call, action: None, tier: honest.tier(), scope: todo!(), policy: String::new(), observed: None, reach: todo!() }
+//! }
+//! ```
+//!
+//! ```compile_fail,E0599
+//! # use infraagent_guard::{call::Mutation, permit::Permit};
+//! fn twice(permit: Permit<Mutation>) -> (Permit<Mutation>, Permit<Mutation>) {
+//!     (permit.clone(), permit)
+//! }
+//! ```
+//!
+//! * There is no value of [`Call`](call::Call) that deletes or alters data, or reads a Secret.
+//! * Whatever is unknown is denied.
+#![no_std]
+#![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm
+)]
+
+extern crate alloc;
+
+pub mod call;
+pub mod checks;
+pub mod decide;
+pub mod facts;
+pub mod name;
+pub mod pattern;
+pub mod permit;
+pub mod policy;
+pub mod screen;
+pub mod selector;
+pub mod text;
+
+pub use call::Call;
+pub use checks::{Check, Checks, Code, Denial, Outcome};
+pub use decide::{Decision, decide};
+pub use facts::{Fact, Facts};
+pub use permit::{Allowed, Permit, Proposal};
+pub use policy::{Autonomy, Policy, Tier};
+pub use screen::{Circumstances, Claim, Screened, screen};

@@ -1,0 +1,141 @@
+//! What was seen of the world. Codes only: no content of any object ever passes through a decision.
+
+use alloc::string::String;
+
+use crate::{call::Effect, permit::Observed};
+
+/// One question about the world and its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// Looked at, and harmless.
+    Clear,
+    /// Looked at, and it is so.
+    Impact,
+    /// Not known: denied. Says what is missing (a rule such as "list persistentvolumeclaims", a time-out), never content.
+    Unknown(String),
+}
+
+impl Fact {
+    /// The worse of two: what is so outweighs what is unknown, which outweighs what is clear.
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Impact, _) | (_, Self::Impact) => Self::Impact,
+            (Self::Unknown(what), _) | (_, Self::Unknown(what)) => Self::Unknown(what),
+            (Self::Clear, Self::Clear) => Self::Clear,
+        }
+    }
+}
+
+/// A way in which a mutation could destroy data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Consequence {
+    /// A pod that would end owns a claim (generic ephemeral volume): the claim goes with it.
+    EphemeralVolume,
+    /// A pod that would end is the last one that uses a claim already marked for deletion.
+    TerminatingClaim,
+    /// A StatefulSet whose retention policy deletes claims is scaled down or deleted.
+    ClaimRetention,
+    /// A claim or custom resource has the target, or a pod that would end, among its owners: garbage collection would take it.
+    Dependants,
+    /// The target is a declared data resource, owns one, or is owned by one.
+    DeclaredData,
+    /// The target carries a finalizer: what its deletion sets off is another controller's choice.
+    Finalizers,
+    /// The target, or an owner of it, belongs to a database operator.
+    DatabaseOperator,
+}
+
+impl Consequence {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::EphemeralVolume,
+        Self::TerminatingClaim,
+        Self::ClaimRetention,
+        Self::Dependants,
+        Self::DeclaredData,
+        Self::Finalizers,
+        Self::DatabaseOperator,
+    ];
+
+    /// A stable word for the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EphemeralVolume => "ephemeral-volume",
+            Self::TerminatingClaim => "terminating-claim",
+            Self::ClaimRetention => "claim-retention",
+            Self::Dependants => "dependants",
+            Self::DeclaredData => "declared-data",
+            Self::Finalizers => "finalizers",
+            Self::DatabaseOperator => "database-operator",
+        }
+    }
+
+    /// The consequences that a mutation can have, and that must be looked at before it is decided.
+    pub fn of(effect: &Effect) -> &'static [Self] {
+        use Consequence::{ClaimRetention, DatabaseOperator, DeclaredData, Dependants, EphemeralVolume, TerminatingClaim};
+        match effect {
+            Effect::Restart(_) | Effect::Evict(..) | Effect::Rollback(..) => {
+                &[EphemeralVolume, TerminatingClaim, Dependants, DeclaredData, DatabaseOperator]
+            }
+            Effect::Scale(_) => &[EphemeralVolume, TerminatingClaim, ClaimRetention, Dependants, DeclaredData, DatabaseOperator],
+            Effect::Delete(_) => &Self::ALL,
+            Effect::Pause(..) | Effect::RequestSync(..) => &[DeclaredData, DatabaseOperator],
+            Effect::Cordon(..) | Effect::Http(_) | Effect::Mcp(_) => &[],
+        }
+    }
+}
+
+/// The target of a mutation, as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// It is there.
+    Present(Observed),
+    /// It is not there.
+    Absent,
+    /// It could not be read; says what is missing.
+    Unknown(String),
+    /// The call has no target in the cluster (http, mcp).
+    Elsewhere,
+}
+
+/// Everything that a mutation's decision needs to know. No `Default`: each field is a deliberate answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// The target.
+    pub target: Seen,
+    /// See [`Consequence::EphemeralVolume`].
+    pub ephemeral_volume: Fact,
+    /// See [`Consequence::TerminatingClaim`].
+    pub terminating_claim: Fact,
+    /// See [`Consequence::ClaimRetention`].
+    pub claim_retention: Fact,
+    /// See [`Consequence::Dependants`].
+    pub dependants: Fact,
+    /// See [`Consequence::DeclaredData`].
+    pub declared_data: Fact,
+    /// See [`Consequence::Finalizers`].
+    pub finalizers: Fact,
+    /// See [`Consequence::DatabaseOperator`].
+    pub database_operator: Fact,
+    /// Impact: the node lacks a label that the sheet asks for. Clear for calls without a node.
+    pub node: Fact,
+    /// Impact: a pre-condition of the action does not hold.
+    pub preconditions: Fact,
+    /// Impact: the action was used on this target a shorter while ago than its cooldown.
+    pub cooldown: Fact,
+}
+
+impl Facts {
+    /// The answer about one consequence.
+    pub fn about(&self, consequence: Consequence) -> &Fact {
+        match consequence {
+            Consequence::EphemeralVolume => &self.ephemeral_volume,
+            Consequence::TerminatingClaim => &self.terminating_claim,
+            Consequence::ClaimRetention => &self.claim_retention,
+            Consequence::Dependants => &self.dependants,
+            Consequence::DeclaredData => &self.declared_data,
+            Consequence::Finalizers => &self.finalizers,
+            Consequence::DatabaseOperator => &self.database_operator,
+        }
+    }
+}

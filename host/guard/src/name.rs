@@ -1,0 +1,299 @@
+//! What a name may look like. Every string of a skill becomes one of these before anything is decided; nothing else reaches a URL.
+
+use alloc::{
+    borrow::ToOwned,
+    format,
+    string::{String, ToString},
+};
+use core::fmt;
+
+/// A value that is not what its place in a call demands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    message: String,
+}
+
+impl Invalid {
+    /// An error about `what`, shown with the offending input (escaped and cut to 80 characters).
+    pub fn new(what: &str, input: &str, expected: &str) -> Self {
+        let shown: String = input.chars().take(80).flat_map(char::escape_debug).collect();
+        Self { message: format!("{what} `{shown}` is not valid: expected {expected}") }
+    }
+
+    /// An error that needs no input to be understood.
+    pub fn plain(message: &str) -> Self {
+        Self { message: message.to_owned() }
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl core::error::Error for Invalid {}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $expected:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(String);
+
+        impl $type {
+            /// Accepts exactly what the type's description says; nothing is trimmed, folded or decoded.
+            pub fn parse(input: &str) -> Result<Self, Invalid> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(input) { Ok(Self(input.to_owned())) } else { Err(Invalid::new($what, input, $expected)) }
+            }
+
+            /// The text as it was given.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl core::str::FromStr for $type {
+            type Err = Invalid;
+
+            fn from_str(input: &str) -> Result<Self, Invalid> {
+                Self::parse(input)
+            }
+        }
+
+        impl core::borrow::Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+fn is_label(input: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&input.len()) && input.bytes().all(inner) && !input.starts_with('-') && !input.ends_with('-')
+}
+
+fn is_subdomain(input: &str) -> bool {
+    (1..=253).contains(&input.len())
+        && input.split('.').all(|part| {
+            let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            !part.is_empty() && part.bytes().all(inner) && !part.starts_with('-') && !part.ends_with('-')
+        })
+}
+
+fn is_word(input: &str, max: usize, extra: &[u8]) -> bool {
+    (1..=max).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
+}
+
+name!(
+    /// A namespace: an RFC 1123 label of at most 63 characters.
+    Namespace, "namespace", "an RFC 1123 label (a-z, 0-9, `-`, at most 63 characters)", is_label
+);
+name!(
+    /// The name of an object: an RFC 1123 subdomain of at most 253 characters.
+    ObjectName, "name", "an RFC 1123 subdomain (a-z, 0-9, `-`, `.`, at most 253 characters)", is_subdomain
+);
+name!(
+    /// The id of an action in an action sheet: an RFC 1123 label.
+    ActionId, "action id", "an id of the action sheet (a-z, 0-9, `-`, at most 63 characters)", is_label
+);
+name!(
+    /// The name of a tool: a lower-case letter, then a-z, 0-9 and `_`, at most 64 characters, so that no two names collide for any model provider.
+    ToolName, "tool name", "a lower-case letter, then a-z, 0-9, `_`, at most 64 characters",
+    |s| s.starts_with(|c: char| c.is_ascii_lowercase()) && s.len() <= 64
+        && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+);
+name!(
+    /// The name of an endpoint or MCP server of the environment: an RFC 1123 label.
+    EndpointName, "endpoint", "the name of an endpoint of the environment (a-z, 0-9, `-`)", is_label
+);
+name!(
+    /// The name of an MCP tool: letters, digits, `_`, `-`, `.` and `/`, at most 128 characters.
+    McpTool, "MCP tool", "letters, digits, `_`, `-`, `.`, `/`, at most 128 characters", |s| is_word(s, 128, b"_-./")
+);
+name!(
+    /// A container of a pod: an RFC 1123 label.
+    Container, "container", "an RFC 1123 label (a-z, 0-9, `-`, at most 63 characters)", is_label
+);
+name!(
+    /// The uid of an object, opaque: letters, digits, `-`, `_`, `.`, `:`, at most 128 characters.
+    Uid, "uid", "letters, digits and `-`, at most 128 characters", |s| is_word(s, 128, b"-_.:")
+);
+name!(
+    /// The resource version of an object, opaque: letters, digits, `-`, `_`, `.`, at most 128 characters.
+    ResourceVersion, "resource version", "letters, digits and `-`, at most 128 characters", |s| is_word(s, 128, b"-_.")
+);
+name!(
+    /// A key of an agent's state: letters, digits, `_`, `-`, `.`, `/`, at most 128 characters, no `..`.
+    StateKey, "state key", "letters, digits, `_`, `-`, `.`, `/`, at most 128 characters", |s| is_word(s, 128, b"_-./") && !s.contains("..")
+);
+name!(
+    /// A path below an endpoint: starts with `/`, printable ASCII, already normal: no `.` or `..` segment, no empty segment, no query, fragment,
+    /// backslash, semicolon or encoded slash, dot, percent or control character. At most 1024 characters.
+    HttpPath, "path", "a normal absolute path without `..`, `//`, `?`, `#`, `\\`, `;` or encoded separators", is_http_path
+);
+
+fn is_http_path(input: &str) -> bool {
+    let Some(rest) = input.strip_prefix('/') else { return false };
+    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'\\' | b';' | b'"' | b'<' | b'>');
+    let mut segments = rest.split('/').peekable();
+    let mut normal = true;
+    while let Some(segment) = segments.next() {
+        let trailing_slash = segment.is_empty() && segments.peek().is_none();
+        normal &= (!segment.is_empty() || trailing_slash) && segment != "." && segment != ".." && has_plain_escapes(segment);
+    }
+    input.len() <= 1024 && input.bytes().all(plain) && normal
+}
+
+/// Percent-escapes are complete, and none of them hides a slash, backslash, dot, percent sign or control character.
+fn has_plain_escapes(segment: &str) -> bool {
+    segment.split('%').skip(1).all(|after| {
+        after
+            .get(..2)
+            .filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            .is_some_and(|byte| byte >= 0x20 && byte != 0x7f && !matches!(byte, b'/' | b'\\' | b'.' | b'%' | b';'))
+    })
+}
+
+/// A kind of object, in the words of RBAC: plural resource and API group (empty for the core group). Always canonical: short names, singulars and
+/// CamelCase kinds of Kubernetes' own resources become the plural, and a core resource written with a group it does not have is a different one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupResource {
+    group: String,
+    resource: String,
+}
+
+impl GroupResource {
+    /// From separate parts. The group may be empty; subresources (`pods/log`) are refused.
+    pub fn new(group: &str, resource: &str) -> Result<Self, Invalid> {
+        if !group.is_empty() && !is_subdomain(group) {
+            return Err(Invalid::new("API group", group, "a lower-case DNS name such as `apps`, or nothing for the core group"));
+        }
+        if !is_label(resource) {
+            return Err(Invalid::new("resource", resource, "a lower-case plural such as `deployments`"));
+        }
+        let known = BUILT_IN.iter().find(|known| known.group == group && known.is_called(resource));
+        let resource = known.map_or(resource, |known| known.plural).to_owned();
+        Ok(Self { group: group.to_owned(), resource })
+    }
+
+    /// From `resource` or `resource.group`; Kubernetes' own resources may leave their group out and use any of their names: `deploy`, `Deployment`, `deployments.apps`.
+    pub fn parse(input: &str) -> Result<Self, Invalid> {
+        if let Some((resource, group)) = input.split_once('.') {
+            return Self::new(group, resource);
+        }
+        if let Some(known) = BUILT_IN.iter().find(|known| known.is_called(input)) {
+            return Ok(known.canonical());
+        }
+        Self::new("", input)
+    }
+
+    /// The API group; empty for the core group.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// The plural resource.
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
+    /// True for exactly this group and plural.
+    pub fn is(&self, group: &str, resource: &str) -> bool {
+        self.group == group && self.resource == resource
+    }
+
+    /// The singular of Kubernetes' own resources (`deployment`), else the full name (`clusters.postgresql.cnpg.io`): how a call on one object is written.
+    pub fn singular(&self) -> String {
+        BUILT_IN.iter().find(|known| self.is(known.group, known.plural)).map_or_else(|| self.to_string(), |known| known.singular.to_owned())
+    }
+}
+
+impl fmt::Display for GroupResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.resource)?;
+        if self.group.is_empty() { Ok(()) } else { write!(f, ".{}", self.group) }
+    }
+}
+
+struct BuiltIn {
+    group: &'static str,
+    plural: &'static str,
+    singular: &'static str,
+    short: &'static [&'static str],
+}
+
+impl BuiltIn {
+    fn is_called(&self, input: &str) -> bool {
+        input.eq_ignore_ascii_case(self.plural) || input.eq_ignore_ascii_case(self.singular) || self.short.contains(&input)
+    }
+
+    fn canonical(&self) -> GroupResource {
+        GroupResource { group: self.group.to_owned(), resource: self.plural.to_owned() }
+    }
+}
+
+const fn built_in(group: &'static str, plural: &'static str, singular: &'static str, short: &'static [&'static str]) -> BuiltIn {
+    BuiltIn { group, plural, singular, short }
+}
+
+/// Names of Kubernetes' own resources, as `kubectl api-resources` of 1.37 lists them.
+static BUILT_IN: &[BuiltIn] = &[
+    built_in("", "pods", "pod", &["po"]),
+    built_in("apps", "deployments", "deployment", &["deploy"]),
+    built_in("apps", "replicasets", "replicaset", &["rs"]),
+    built_in("apps", "statefulsets", "statefulset", &["sts"]),
+    built_in("apps", "daemonsets", "daemonset", &["ds"]),
+    built_in("apps", "controllerrevisions", "controllerrevision", &[]),
+    built_in("batch", "jobs", "job", &[]),
+    built_in("batch", "cronjobs", "cronjob", &["cj"]),
+    built_in("", "services", "service", &["svc"]),
+    built_in("", "events", "event", &["ev"]),
+    built_in("", "nodes", "node", &["no"]),
+    built_in("", "namespaces", "namespace", &["ns"]),
+    built_in("", "configmaps", "configmap", &["cm"]),
+    built_in("", "secrets", "secret", &[]),
+    built_in("", "serviceaccounts", "serviceaccount", &["sa"]),
+    built_in("", "endpoints", "endpoints", &["ep"]),
+    built_in("", "persistentvolumeclaims", "persistentvolumeclaim", &["pvc"]),
+    built_in("", "persistentvolumes", "persistentvolume", &["pv"]),
+    built_in("", "resourcequotas", "resourcequota", &["quota"]),
+    built_in("", "limitranges", "limitrange", &["limits"]),
+    built_in("", "replicationcontrollers", "replicationcontroller", &["rc"]),
+    built_in("networking.k8s.io", "ingresses", "ingress", &["ing"]),
+    built_in("networking.k8s.io", "networkpolicies", "networkpolicy", &["netpol"]),
+    built_in("autoscaling", "horizontalpodautoscalers", "horizontalpodautoscaler", &["hpa"]),
+    built_in("policy", "poddisruptionbudgets", "poddisruptionbudget", &["pdb"]),
+    built_in("storage.k8s.io", "storageclasses", "storageclass", &["sc"]),
+    built_in("discovery.k8s.io", "endpointslices", "endpointslice", &[]),
+    built_in("scheduling.k8s.io", "priorityclasses", "priorityclass", &["pc"]),
+    built_in("coordination.k8s.io", "leases", "lease", &[]),
+    built_in("apiextensions.k8s.io", "customresourcedefinitions", "customresourcedefinition", &["crd", "crds"]),
+];
+
+/// A kind of object that a skill may read. No value exists for Secrets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Readable(GroupResource);
+
+impl Readable {
+    /// Everything but Secrets.
+    pub fn new(kind: GroupResource) -> Result<Self, Invalid> {
+        if kind.resource == "secrets" {
+            return Err(Invalid::plain("secrets cannot be read by a skill: the host attaches credentials itself"));
+        }
+        Ok(Self(kind))
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> &GroupResource {
+        &self.0
+    }
+}

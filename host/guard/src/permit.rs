@@ -1,0 +1,126 @@
+//! The proof that a call was allowed, and the written wish that a human may allow.
+
+use alloc::{sync::Arc, vec::Vec};
+
+use crate::{
+    call::{Ambient, Mutation, Read},
+    name::{ActionId, Namespace, ResourceVersion, Uid},
+    policy::{Scope, Tier},
+};
+
+/// Allowed: exactly this call, once, in this scope, on the object as it was observed.
+///
+/// Made only by [`decide`](fn@crate::decide), not `Clone`, fields private: "decide on A, execute B" cannot be written.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a permit that is not executed is a decision without effect"]
+pub struct Permit<C> {
+    pub(crate) call: C,
+    pub(crate) action: Option<ActionId>,
+    pub(crate) tier: Tier,
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) policy: Arc<str>,
+    pub(crate) observed: Option<Observed>,
+    pub(crate) reach: Reach,
+}
+
+impl<C> Permit<C> {
+    /// The call that was allowed.
+    pub fn call(&self) -> &C {
+        &self.call
+    }
+
+    /// The action it was allowed under; none for ambient calls.
+    pub fn action(&self) -> Option<&ActionId> {
+        self.action.as_ref()
+    }
+
+    /// Its tier.
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// Where it may be executed: an executor of another scope must refuse.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The revision of the policy that allowed it.
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// The target as it was when the facts were gathered: the precondition of the effect.
+    pub fn observed(&self) -> Option<&Observed> {
+        self.observed.as_ref()
+    }
+
+    /// Which namespaces a list may show.
+    pub fn reach(&self) -> &Reach {
+        &self.reach
+    }
+}
+
+/// An object as it was observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observed {
+    /// Its uid.
+    pub uid: Uid,
+    /// Its resource version.
+    pub resource_version: ResourceVersion,
+}
+
+/// Which namespaces a read may look into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// The call names no namespaced object: only a cluster-scoped kind may be read. An executor that finds the kind to be namespaced must refuse.
+    Cluster,
+    /// Only these namespaces: the grant ∩ the environment ∩ the agent's lists. Never empty.
+    Namespaces(Vec<Namespace>),
+    /// The call does not concern the cluster.
+    Elsewhere,
+}
+
+/// A permit of any kind.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a permit that is not executed is a decision without effect"]
+pub enum Allowed {
+    /// Touches nothing beyond the run.
+    Ambient(Permit<Ambient>),
+    /// Looks.
+    Read(Permit<Read>),
+    /// Changes.
+    Mutation(Permit<Mutation>),
+}
+
+/// A mutation that all checks but autonomy allow: written down for a human, bound to the exact call and object.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Proposal {
+    pub(crate) permit: Permit<Mutation>,
+}
+
+impl Proposal {
+    /// What is proposed.
+    pub fn call(&self) -> &Mutation {
+        &self.permit.call
+    }
+
+    /// The action it would be done under.
+    pub fn action(&self) -> Option<&ActionId> {
+        self.permit.action.as_ref()
+    }
+
+    /// Its tier.
+    pub fn tier(&self) -> Tier {
+        self.permit.tier
+    }
+
+    /// The revision of the policy that proposed it.
+    pub fn policy(&self) -> &str {
+        &self.permit.policy
+    }
+
+    /// The object that the proposal is bound to.
+    pub fn observed(&self) -> Option<&Observed> {
+        self.permit.observed.as_ref()
+    }
+}

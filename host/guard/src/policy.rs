@@ -1,0 +1,536 @@
+//! Who may do what: everything that a decision is measured against, already resolved to plain values.
+//!
+//! A [`Policy`] is built anew for each call from the agent, its environment, its skills' sheets and the platform's policy, so an edit takes effect in the middle of a run.
+
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+
+use crate::{
+    call::{Ambient, Call, Effect, Mutation, Read, ReadMethod, WriteMethod},
+    name::{ActionId, EndpointName, GroupResource, Invalid, McpTool, Namespace, ToolName},
+    pattern::{Glob, Pattern},
+};
+
+/// How much an agent may do on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Autonomy {
+    /// Look. Anything above is refused.
+    Observe,
+    /// Look, and propose.
+    Recommend,
+    /// Do what can be undone; propose the rest.
+    AutomateSafe,
+    /// Do everything that the contract has.
+    AutomateDestructive,
+}
+
+impl Autonomy {
+    /// Every level, ascending.
+    pub const ALL: [Self; 4] = [Self::Observe, Self::Recommend, Self::AutomateSafe, Self::AutomateDestructive];
+
+    /// The text of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Recommend => "recommend",
+            Self::AutomateSafe => "automate-safe",
+            Self::AutomateDestructive => "automate-destructive",
+        }
+    }
+}
+
+/// How dangerous a call is. There is no tier for data mutations, since no call is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// Changes nothing.
+    Read,
+    /// Reversible.
+    ServiceMutation,
+    /// Not reversible, but touches no data.
+    DestructiveMutation,
+}
+
+impl Tier {
+    /// Every tier, ascending.
+    pub const ALL: [Self; 3] = [Self::Read, Self::ServiceMutation, Self::DestructiveMutation];
+
+    /// The text of the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::ServiceMutation => "service-mutation",
+            Self::DestructiveMutation => "destructive-mutation",
+        }
+    }
+
+    /// The autonomy that acts on it without asking.
+    pub fn needs(self) -> Autonomy {
+        match self {
+            Self::Read => Autonomy::Observe,
+            Self::ServiceMutation => Autonomy::AutomateSafe,
+            Self::DestructiveMutation => Autonomy::AutomateDestructive,
+        }
+    }
+}
+
+/// Where a permit is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// The cluster: the uid of its `kube-system` namespace, or a snapshot's name.
+    pub cluster: String,
+    /// The uid of the run.
+    pub run: String,
+    /// The uid of the environment.
+    pub environment: String,
+}
+
+/// Everything that a decision is measured against.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Identifies the versions of all objects this was built from; goes into every intent.
+    pub revision: Arc<str>,
+    /// Where permits are good.
+    pub scope: Arc<Scope>,
+    /// The agent's own namespace.
+    pub home: Namespace,
+    /// The agent's autonomy, before the platform's ceiling.
+    pub autonomy: Autonomy,
+    /// The actions and tools of all skills of the run.
+    pub sheet: Sheet,
+    /// The site.
+    pub environment: Environment,
+    /// The agent's `deniedActions`.
+    pub denied: Vec<Pattern>,
+    /// The agent's `allowedActions`. Empty restricts nothing.
+    pub allowed: Vec<Pattern>,
+    /// The bounds of the platform team.
+    pub platform: Platform,
+}
+
+impl Policy {
+    /// The agent's autonomy under the platform's ceiling.
+    pub fn effective_autonomy(&self) -> Autonomy {
+        self.autonomy.min(self.platform.ceiling)
+    }
+}
+
+/// The bounds of the platform team. With no policy installed agents can only observe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Platform {
+    /// The highest autonomy of any agent.
+    pub ceiling: Autonomy,
+    /// The kill switch.
+    pub suspend: Suspend,
+}
+
+/// What the platform suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Suspend {
+    /// Nothing.
+    Nothing,
+    /// Every mutation.
+    Mutations,
+    /// Every call.
+    All,
+}
+
+/// The actions and tools of all skills of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Sheet {
+    actions: Vec<Action>,
+    tools: Vec<Tool>,
+}
+
+impl Sheet {
+    /// Refuses duplicate ids and tools, tools with unknown actions, and mutating actions that overlap: two grants for one change would make
+    /// the weaker cooldown or pre-condition the one that counts.
+    pub fn new(mut actions: Vec<Action>, mut tools: Vec<Tool>) -> Result<Self, Invalid> {
+        actions.sort_by(|a, b| a.id.cmp(&b.id));
+        tools.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some([first, _]) = actions.array_windows().find(|[a, b]| a.id == b.id) {
+            return Err(Invalid::new("action id", first.id.as_str(), "ids that are unique across all skills of the agent"));
+        }
+        if let Some([first, _]) = tools.array_windows().find(|[a, b]| a.name == b.name) {
+            return Err(Invalid::new("tool name", first.name.as_str(), "names that are unique across all skills of the agent"));
+        }
+        let sheet = Self { actions, tools };
+        for tool in &sheet.tools {
+            if let Some(unknown) = tool.actions.iter().find(|id| sheet.action(id).is_none()) {
+                return Err(Invalid::new("action of a tool", unknown.as_str(), "an id that the action sheet declares"));
+            }
+        }
+        for (i, a) in sheet.actions.iter().enumerate() {
+            for b in sheet.actions.iter().skip(i.saturating_add(1)) {
+                if a.grant.overlaps(&b.grant) {
+                    let both = alloc::format!("{}, {}", a.id, b.id);
+                    return Err(Invalid::new(
+                        "pair of actions",
+                        &both,
+                        "mutating actions that cover no common target: which one's cooldown would count?",
+                    ));
+                }
+            }
+        }
+        Ok(sheet)
+    }
+
+    /// All actions, sorted by id.
+    pub fn actions(&self) -> &[Action] {
+        &self.actions
+    }
+
+    /// All tools, sorted by name.
+    pub fn tools(&self) -> &[Tool] {
+        &self.tools
+    }
+
+    /// The action with this id.
+    pub fn action(&self, id: &ActionId) -> Option<&Action> {
+        self.actions.binary_search_by(|action| action.id.cmp(id)).ok().and_then(|at| self.actions.get(at))
+    }
+
+    /// The tool with this name.
+    pub fn tool(&self, name: &ToolName) -> Option<&Tool> {
+        self.tools.binary_search_by(|tool| tool.name.cmp(name)).ok().and_then(|at| self.tools.get(at))
+    }
+}
+
+/// A tool of a skill and the only actions that calls made while it runs may claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool {
+    name: ToolName,
+    actions: Vec<ActionId>,
+    state: bool,
+}
+
+impl Tool {
+    /// `state`: the skill's sheet asks for memory.
+    pub fn new(name: ToolName, mut actions: Vec<ActionId>, state: bool) -> Self {
+        actions.sort();
+        Self { name, actions, state }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &ToolName {
+        &self.name
+    }
+
+    /// Its actions, sorted.
+    pub fn actions(&self) -> &[ActionId] {
+        &self.actions
+    }
+
+    /// True if its skill has memory.
+    pub fn state(&self) -> bool {
+        self.state
+    }
+
+    pub(crate) fn may_claim(&self, id: &ActionId) -> bool {
+        self.actions.binary_search(id).is_ok()
+    }
+}
+
+/// An action of a sheet, resolved against the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// Its id.
+    pub id: ActionId,
+    /// What it covers.
+    pub grant: Grant,
+    /// May raise the tier of what it covers, never lower it.
+    pub raise: Option<Tier>,
+    /// The sheet says that data may be affected: needs automate-destructive.
+    pub data_impact: bool,
+    /// Seconds before it may be used again on the same target; 0 for none.
+    pub cooldown_seconds: u32,
+    /// CEL over the live object, and what to say when it is false.
+    pub preconditions: Vec<Precondition>,
+}
+
+/// A pre-condition of an action.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Precondition {
+    /// A CEL expression over `object`.
+    pub cel: String,
+    /// What to say when it is false.
+    pub message: String,
+}
+
+/// What an action covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    /// Verbs on objects of the cluster.
+    Kubernetes(KubernetesGrant),
+    /// Requests to endpoints of the environment.
+    Http(HttpGrant),
+    /// Tools of an MCP server of the environment.
+    Mcp(McpGrant),
+}
+
+/// Verbs on objects of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubernetesGrant {
+    /// Which verbs.
+    pub verbs: Vec<Verb>,
+    /// On which kinds.
+    pub kinds: Vec<GroupResource>,
+    /// In which namespaces (groups already resolved). None: cluster-scoped kinds only.
+    pub namespaces: Option<Vec<Namespace>>,
+    /// Which names; empty for all.
+    pub names: Vec<Glob>,
+    /// Bounds for scale: without them scale is not covered.
+    pub replicas: Option<(u32, u32)>,
+    /// Labels that a node must carry: without them cordon is not covered.
+    pub nodes: Vec<(String, String)>,
+}
+
+/// Requests to endpoints of the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpGrant {
+    /// Names of endpoints.
+    pub endpoints: Vec<Glob>,
+    /// Methods.
+    pub methods: Vec<Method>,
+    /// Paths: `*` stays within a segment, `**` does not.
+    pub paths: Vec<Glob>,
+}
+
+/// Tools of an MCP server of the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct McpGrant {
+    /// The server.
+    pub server: EndpointName,
+    /// Its tools.
+    pub tools: Vec<Glob>,
+}
+
+impl Grant {
+    /// True if both cover some common change. Reads may overlap: nothing is bypassed by it.
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Kubernetes(a), Self::Kubernetes(b)) => {
+                let namespaces = match (&a.namespaces, &b.namespaces) {
+                    (Some(a), Some(b)) => a.iter().any(|n| b.contains(n)),
+                    (None, None) => true,
+                    (Some(_), None) | (None, Some(_)) => false,
+                };
+                let names = a.names.is_empty() || b.names.is_empty() || a.names.iter().any(|x| b.names.iter().any(|y| x.may_meet(y)));
+                a.verbs.iter().any(|v| v.tier() > Tier::Read && b.verbs.contains(v))
+                    && a.kinds.iter().any(|k| b.kinds.contains(k))
+                    && namespaces
+                    && names
+            }
+            (Self::Http(a), Self::Http(b)) => {
+                let meet = |x: &[Glob], y: &[Glob]| x.iter().any(|x| y.iter().any(|y| x.may_meet(y)));
+                a.methods.iter().any(|m| !m.reads() && b.methods.contains(m))
+                    && meet(&a.endpoints, &b.endpoints)
+                    && meet(&a.paths, &b.paths)
+            }
+            // Whether an MCP tool changes anything is known to the environment only, so overlap is refused for all.
+            (Self::Mcp(a), Self::Mcp(b)) => a.server == b.server && a.tools.iter().any(|x| b.tools.iter().any(|y| x.may_meet(y))),
+            (Self::Kubernetes(_) | Self::Http(_) | Self::Mcp(_), _) => false,
+        }
+    }
+}
+
+/// The verbs of the contract on cluster objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// Reads one object.
+    Get,
+    /// Reads many.
+    List,
+    /// Reads the log of a pod.
+    Logs,
+    /// Waits for one object.
+    Wait,
+    /// Rolling restart.
+    Restart,
+    /// Number of replicas.
+    Scale,
+    /// Pause and resume a rollout.
+    Pause,
+    /// Evict a pod.
+    Evict,
+    /// Cordon and uncordon a node.
+    Cordon,
+    /// Ask a GitOps tool.
+    RequestSync,
+    /// Delete a disposable object.
+    Delete,
+    /// Roll a Deployment back.
+    Rollback,
+}
+
+impl Verb {
+    /// Every verb.
+    pub const ALL: [Self; 12] = [
+        Self::Get,
+        Self::List,
+        Self::Logs,
+        Self::Wait,
+        Self::Restart,
+        Self::Scale,
+        Self::Pause,
+        Self::Evict,
+        Self::Cordon,
+        Self::RequestSync,
+        Self::Delete,
+        Self::Rollback,
+    ];
+
+    /// The text of the action sheet.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Logs => "logs",
+            Self::Wait => "wait",
+            Self::Restart => "restart",
+            Self::Scale => "scale",
+            Self::Pause => "pause",
+            Self::Evict => "evict",
+            Self::Cordon => "cordon",
+            Self::RequestSync => "request-sync",
+            Self::Delete => "delete",
+            Self::Rollback => "rollback",
+        }
+    }
+
+    /// The tier of the verb.
+    pub fn tier(self) -> Tier {
+        match self {
+            Self::Get | Self::List | Self::Logs | Self::Wait => Tier::Read,
+            Self::Restart | Self::Scale | Self::Pause | Self::Evict | Self::Cordon | Self::RequestSync => Tier::ServiceMutation,
+            Self::Delete | Self::Rollback => Tier::DestructiveMutation,
+        }
+    }
+}
+
+/// The HTTP methods of the contract. There is no DELETE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// GET
+    Get,
+    /// HEAD
+    Head,
+    /// POST
+    Post,
+    /// PUT
+    Put,
+    /// PATCH
+    Patch,
+}
+
+impl Method {
+    /// Every method.
+    pub const ALL: [Self; 5] = [Self::Get, Self::Head, Self::Post, Self::Put, Self::Patch];
+
+    /// The text of the action sheet.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+        }
+    }
+
+    /// True for GET and HEAD.
+    pub fn reads(self) -> bool {
+        match self {
+            Self::Get | Self::Head => true,
+            Self::Post | Self::Put | Self::Patch => false,
+        }
+    }
+}
+
+impl From<ReadMethod> for Method {
+    fn from(method: ReadMethod) -> Self {
+        match method {
+            ReadMethod::Get => Self::Get,
+            ReadMethod::Head => Self::Head,
+        }
+    }
+}
+
+impl From<WriteMethod> for Method {
+    fn from(method: WriteMethod) -> Self {
+        match method {
+            WriteMethod::Post => Self::Post,
+            WriteMethod::Put => Self::Put,
+            WriteMethod::Patch => Self::Patch,
+        }
+    }
+}
+
+/// The site.
+#[derive(Debug, Clone, Default)]
+pub struct Environment {
+    /// Every namespace of every group.
+    pub namespaces: Vec<Namespace>,
+    /// Endpoints by name.
+    pub endpoints: BTreeMap<EndpointName, Endpoint>,
+    /// MCP servers, their listed tools and the tiers that the environment gives them.
+    pub servers: BTreeMap<EndpointName, BTreeMap<McpTool, Tier>>,
+}
+
+/// An endpoint of the environment.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Scheme, host and port: `https://api.github.com`.
+    pub origin: String,
+    /// The path of its URL without the final slash: empty or `/api`.
+    pub base: String,
+    /// It is declared as object storage or database: GET and HEAD only.
+    pub holds_data: bool,
+    /// The platform allows it.
+    pub allowed: bool,
+    /// What may be written, and at which tier. Nothing else may.
+    pub writes: Vec<Write>,
+}
+
+/// A method and path that the site says changes something.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The method.
+    pub method: WriteMethod,
+    /// The path: `*` stays within a segment, `**` does not.
+    pub path: Glob,
+    /// Service or destructive mutation.
+    pub tier: Tier,
+}
+
+/// The tier of a call as verb and environment give it. None: the environment does not list it.
+pub fn tier(call: &Call, environment: &Environment) -> Option<Tier> {
+    match call {
+        Call::Ambient(
+            Ambient::Log(_)
+            | Ambient::Finding(_)
+            | Ambient::Site
+            | Ambient::Clock
+            | Ambient::StateGet(_)
+            | Ambient::StatePut(_)
+            | Ambient::StateRemove(_)
+            | Ambient::StateKeys(_),
+        ) => Some(Tier::Read),
+        Call::Read(Read::Get(_) | Read::List(_) | Read::Logs(_) | Read::Wait(_) | Read::Http(_)) => Some(Tier::Read),
+        Call::Read(Read::Mcp(call)) => environment.servers.get(&call.server)?.get(&call.tool).copied(),
+        Call::Mutation(Mutation { effect, reason: _ }) => match effect {
+            Effect::Restart(_)
+            | Effect::Scale(_)
+            | Effect::Pause(..)
+            | Effect::Evict(..)
+            | Effect::Cordon(..)
+            | Effect::RequestSync(..) => Some(Tier::ServiceMutation),
+            Effect::Delete(_) | Effect::Rollback(..) => Some(Tier::DestructiveMutation),
+            Effect::Http(call) => {
+                let endpoint = environment.endpoints.get(&call.request.endpoint)?;
+                let path = call.request.path.as_str();
+                // Several entries may match: the highest tier counts.
+                endpoint.writes.iter().filter(|write| write.method == call.method && write.path.matches(path)).map(|write| write.tier).max()
+            }
+            Effect::Mcp(call) => environment.servers.get(&call.server)?.get(&call.tool).copied(),
+        },
+    }
+}
