@@ -1,2 +1,8 @@
-//! placeholder
-fn main(){}
+//! The binary `infraagent`.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    infraagent::cli::main().await
+}

@@ -1,1 +1,3 @@
-//! placeholder
+//! Runs skill components: admission, limits, bindings, and one door to the world.
+
+pub mod broker;

@@ -1,0 +1,1 @@
+//! The only door: decide, record the intent, execute, record the outcome.

@@ -1,0 +1,1 @@
+//! Pre-conditions and filters: CEL, evaluated by a bundled component without imports.

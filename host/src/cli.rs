@@ -1,0 +1,55 @@
+//! The command line: one file per subcommand.
+
+pub mod audit;
+pub mod run;
+pub mod skill;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Autonomous infrastructure agents for Kubernetes that act only through sandboxed skills, every call decided and recorded.
+#[derive(Debug, Parser)]
+#[command(name = "infraagent", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run one agent once
+    Run(run::Args),
+    /// Work with skills: make, build, inspect and check them
+    #[command(subcommand)]
+    Skill(skill::Command),
+    /// Verify the record of a run
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Compile a component from standard input to standard output, under resource limits
+    #[command(hide = true)]
+    Compile(crate::compile::Args),
+}
+
+/// Parses the arguments, runs the subcommand, and turns its end into an exit code.
+pub async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::main(args).await,
+        Command::Skill(command) => skill::main(command).await,
+        Command::Audit(command) => audit::main(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "infraagent", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Compile(args) => crate::compile::main(args),
+    };
+    result.unwrap_or_else(|error| {
+        anstream::eprintln!("error: {error:#}");
+        ExitCode::from(2)
+    })
+}

@@ -1,0 +1,12 @@
+#![doc = include_str!("../ARCHITECTURE.md")]
+#![deny(unsafe_code)]
+
+pub mod audit;
+pub mod broker;
+pub mod cel;
+pub mod cli;
+pub mod compile;
+pub mod llm;
+pub mod run;
+pub mod skill;
+pub mod telemetry;

@@ -1,0 +1,1 @@
+//! Model providers. Wire formats live here only.

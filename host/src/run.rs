@@ -1,0 +1,1 @@
+//! One run of one agent: dereference, validate, converse, report.

@@ -1,0 +1,1 @@
+//! Skills: package format, sources, checks.
