@@ -143,7 +143,8 @@ pub struct SkillRef {
 
 /// A skill's name: a DNS label that may also hold dots and underscores.
 pub(crate) const SKILL_NAME_PATTERN: &str = r"^[a-z0-9]([-._a-z0-9]*[a-z0-9])?$";
-const SKILL_SOURCE_PATTERN: &str = r"^(bundled|configmap|configmap://[-.a-z0-9]+(/[-._a-zA-Z0-9]+)?|oci://[^\s/]+/[^\s]+|git://[^\s/]+/[^\s]+)$";
+const SKILL_SOURCE_PATTERN: &str =
+    r"^(bundled|configmap|configmap://[-.a-z0-9]+(/[-._a-zA-Z0-9]+)?|oci://[^\s/]+/[^\s]+|git://[^\s/]+/[^\s]+)$";
 
 fn bundled() -> String {
     "bundled".to_owned()

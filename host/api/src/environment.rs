@@ -231,8 +231,10 @@ pub struct Credential {
     pub header: Option<String>,
 }
 
-const CREDENTIAL_RULES: &[Rule] =
-    &[("!has(self.header) || self.type == 'api-key'", "header only belongs to credentials of type api-key: remove it, or set type to api-key")];
+const CREDENTIAL_RULES: &[Rule] = &[(
+    "!has(self.header) || self.type == 'api-key'",
+    "header only belongs to credentials of type api-key: remove it, or set type to api-key",
+)];
 
 words! {
     /// How a credential is presented.

@@ -121,7 +121,9 @@ mod tests {
 
     #[test]
     fn amounts_are_exact_and_keep_their_text() {
-        for (text, nanos) in [("0.80", 800_000_000), ("15", 15_000_000_000), ("0.000000001", 1), ("999999999.999999999", 999_999_999_999_999_999)] {
+        for (text, nanos) in
+            [("0.80", 800_000_000), ("15", 15_000_000_000), ("0.000000001", 1), ("999999999.999999999", 999_999_999_999_999_999)]
+        {
             let amount: Dollars = text.parse().unwrap();
             assert_eq!((amount.nanos(), amount.as_str()), (nanos, text));
         }

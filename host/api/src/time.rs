@@ -17,7 +17,9 @@ pub struct GoDuration {
 
 /// Why a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid duration `{input}`: write numbers with units, for example `90s`, `24h` or `1h30m` (units: ns, us, ms, s, m, h; a day is `24h`)")]
+#[error(
+    "invalid duration `{input}`: write numbers with units, for example `90s`, `24h` or `1h30m` (units: ns, us, ms, s, m, h; a day is `24h`)"
+)]
 pub struct InvalidDuration {
     /// What was written.
     pub input: String,
@@ -92,7 +94,8 @@ fn parse(input: &str) -> Option<u64> {
         let scale = 10_u64.pow(u32::try_from(fraction.len()).ok()?);
         let fraction: u64 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
         let whole: u64 = whole.parse().ok()?;
-        let part = whole.checked_mul(unit)?.checked_add(u64::try_from(u128::from(fraction) * u128::from(unit) / u128::from(scale)).ok()?)?;
+        let part =
+            whole.checked_mul(unit)?.checked_add(u64::try_from(u128::from(fraction) * u128::from(unit) / u128::from(scale)).ok()?)?;
         total = total.checked_add(part)?;
         rest = after;
     }
@@ -116,8 +119,7 @@ fn canonical(value: Duration) -> String {
     if nanos == 0 {
         return "0s".to_owned();
     }
-    let parts =
-        [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1_u128)];
+    let parts = [("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1_u128)];
     let mut text = String::new();
     let mut rest = nanos;
     for (unit, size) in parts {
