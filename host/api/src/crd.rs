@@ -80,6 +80,7 @@ fn visit(schema: &mut Value, apply: &impl Fn(&mut Map<String, Value>)) {
 fn tidy(schema: &mut Value) {
     visit(schema, &|object| {
         object.remove("nullable");
+        object.remove("title");
         if let Some(Value::Array(words)) = object.get_mut("enum") {
             words.retain(|word| !word.is_null());
         }

@@ -96,3 +96,46 @@ pub(crate) const STATUS: &[Rule] = &[
         "head is written when the run ends: set phase in the same write",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fields of an entry by the schema.
+    fn fields() -> Vec<String> {
+        let definition = crate::definition::<crate::AgentRun>();
+        let schema = serde_json::to_value(&definition.spec.versions[0].schema).unwrap();
+        let entry = schema.pointer("/openAPIV3Schema/properties/status/properties/actions/items/properties").unwrap();
+        entry.as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn every_field_of_an_entry_is_intent_or_outcome() {
+        let mut known: Vec<_> = INTENT.iter().chain(OUTCOME).map(|field| (*field).to_owned()).collect();
+        known.sort();
+        assert_eq!(fields(), known);
+    }
+
+    #[test]
+    fn the_append_rule_compares_every_field_of_the_intent_and_none_of_the_outcome() {
+        let (rule, _) = STATUS.iter().find(|(rule, _)| rule.contains("oldSelf.actions.all(")).unwrap();
+        for field in INTENT {
+            let compares = [
+                format!("self.actions[i].{field} == old.{field}"),
+                format!("self.actions[i].?{field}.orValue('') == old.?{field}.orValue('')"),
+            ];
+            assert!(compares.iter().any(|compare| rule.contains(compare)), "{field}");
+        }
+        for field in OUTCOME.iter().filter(|field| **field != "status") {
+            assert!(!rule.contains(field), "{field}");
+        }
+    }
+
+    #[test]
+    fn the_rules_know_the_terminal_phases() {
+        use crate::run::RunPhase;
+        let terminal: Vec<_> = RunPhase::ALL.iter().filter(|phase| phase.is_terminal()).map(|phase| format!("'{phase}'")).collect();
+        let list = format!("in [{}]", terminal.join(", "));
+        assert_eq!(STATUS.iter().filter(|(rule, _)| rule.contains(&list)).count(), 3);
+    }
+}
