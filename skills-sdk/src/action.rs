@@ -36,3 +36,8 @@ pub trait Uses<A: Action> {}
     note = "a helper function is generic over it: `fn remember<T: Remembers>(cx: &Cx<T>)`"
 )]
 pub trait Remembers {}
+
+/// The id of an action that a verb was given.
+pub(crate) fn id<A: Action>(_: A) -> &'static str {
+    A::ID
+}

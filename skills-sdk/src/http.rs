@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::action::id;
 use crate::{Cx, Declares, Result, Uses, backend, verb};
 
 /// A request that only reads.
@@ -169,8 +170,7 @@ impl<T> Cx<T> {
         A: Declares<verb::HttpRead>,
         T: Uses<A>,
     {
-        let _ = action;
-        backend::http_read(A::ID, request)
+        backend::http_read(id(action), request)
     }
 
     /// Sends a POST, PUT or PATCH that the environment lists under `writes`.
@@ -179,7 +179,6 @@ impl<T> Cx<T> {
         A: Declares<verb::HttpMutation>,
         T: Uses<A>,
     {
-        let _ = action;
-        backend::http_mutation(A::ID, request, reason)
+        backend::http_mutation(id(action), request, reason)
     }
 }

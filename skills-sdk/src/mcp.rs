@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::action::id;
 use crate::{Action, Cx, Declares, Result, Uses, backend, verb};
 
 /// An action on an MCP server. Implemented by `skill!` from `mcp: { server: ... }`.
@@ -22,8 +23,7 @@ impl<T> Cx<T> {
         A: Declares<verb::McpRead> + OnServer,
         T: Uses<A>,
     {
-        let _ = action;
-        let answer = backend::mcp_read(A::ID, A::SERVER, tool, &serde_json::to_string(arguments)?)?;
+        let answer = backend::mcp_read(id(action), A::SERVER, tool, &serde_json::to_string(arguments)?)?;
         Ok(serde_json::from_str(&answer)?)
     }
 
@@ -33,8 +33,7 @@ impl<T> Cx<T> {
         A: Declares<verb::McpMutation> + OnServer,
         T: Uses<A>,
     {
-        let _ = action;
-        let answer = backend::mcp_mutation(A::ID, A::SERVER, tool, &serde_json::to_string(arguments)?, reason)?;
+        let answer = backend::mcp_mutation(id(action), A::SERVER, tool, &serde_json::to_string(arguments)?, reason)?;
         Ok(serde_json::from_str(&answer)?)
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kinds::{Kind, Pod};
 use crate::reference::{ObjectRef, Workload};
+use crate::action::id;
 use crate::{Cx, Declares, Error, Result, Uses, backend, verb};
 
 /// What the host wrote to the audit record.
@@ -117,8 +118,7 @@ impl<T> Cx<T> {
         A: Declares<verb::Restart>,
         T: Uses<A>,
     {
-        let _ = action;
-        backend::restart(A::ID, &workload.into(), reason)
+        backend::restart(id(action), &workload.into(), reason)
     }
 
     /// Sets how many pods a workload should have, within the bounds of the action.
@@ -127,8 +127,7 @@ impl<T> Cx<T> {
         A: Declares<verb::Scale>,
         T: Uses<A>,
     {
-        let _ = action;
-        backend::scale(A::ID, &workload.into(), replicas, reason)
+        backend::scale(id(action), &workload.into(), replicas, reason)
     }
 
     /// Stops the rollout of a deployment where it is.
@@ -137,8 +136,7 @@ impl<T> Cx<T> {
         A: Declares<verb::Pause>,
         T: Uses<A>,
     {
-        let _ = action;
-        backend::pause(A::ID, namespace, deployment, true, reason)
+        backend::pause(id(action), namespace, deployment, true, reason)
     }
 
     /// Lets the rollout of a deployment go on. The same verb as [`pause`](Self::pause).
@@ -147,8 +145,7 @@ impl<T> Cx<T> {
         A: Declares<verb::Pause>,
         T: Uses<A>,
     {
-        let _ = action;
-        backend::pause(A::ID, namespace, deployment, false, reason)
+        backend::pause(id(action), namespace, deployment, false, reason)
     }
 
     /// Evicts a pod that was just read. Disruption budgets hold.
@@ -157,11 +154,10 @@ impl<T> Cx<T> {
         A: Declares<verb::Evict>,
         T: Uses<A>,
     {
-        let _ = action;
         let (Some(namespace), Some(uid)) = (&pod.metadata.namespace, &pod.metadata.uid) else {
             return Err(Error::Invalid(format!("pod `{}` was read without its namespace or uid; select them", pod.metadata.name)));
         };
-        backend::evict(A::ID, namespace, &pod.metadata.name, uid, reason)
+        backend::evict(id(action), namespace, &pod.metadata.name, uid, reason)
     }
 
     /// Marks a node as unschedulable, or as schedulable again.
@@ -170,8 +166,7 @@ impl<T> Cx<T> {
         A: Declares<verb::Cordon>,
         T: Uses<A>,
     {
-        let _ = action;
-        backend::cordon(A::ID, node, unschedulable, reason)
+        backend::cordon(id(action), node, unschedulable, reason)
     }
 
     /// Asks a GitOps tool to look again.
@@ -180,8 +175,7 @@ impl<T> Cx<T> {
         A: Declares<verb::RequestSync>,
         T: Uses<A>,
     {
-        let _ = action;
-        backend::request_sync(A::ID, kind, namespace, name, reason)
+        backend::request_sync(id(action), kind, namespace, name, reason)
     }
 
     /// Deletes what was looked at, if it is still the same.
@@ -190,9 +184,8 @@ impl<T> Cx<T> {
         A: Declares<verb::Delete>,
         T: Uses<A>,
     {
-        let _ = action;
         let grace = grace.map(|grace| u32::try_from(grace.as_secs()).unwrap_or(u32::MAX));
-        backend::delete(A::ID, victim, grace, reason)
+        backend::delete(id(action), victim, grace, reason)
     }
 
     /// Rolls a deployment back to a revision that its replica sets still hold.
@@ -201,7 +194,6 @@ impl<T> Cx<T> {
         A: Declares<verb::Rollback>,
         T: Uses<A>,
     {
-        let _ = action;
-        backend::rollback(A::ID, namespace, deployment, to_revision, reason)
+        backend::rollback(id(action), namespace, deployment, to_revision, reason)
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::query::{Listing, LogQuery, LogText, Page, Query, RawPage};
 use crate::kinds::{Event, Kind};
 use crate::reference::{ObjectRef, Ref};
+use crate::action::id;
 use crate::{Cx, Declares, Result, Uses, backend, verb};
 
 /// The most items of one page.
@@ -46,8 +47,7 @@ impl<T> Cx<T> {
         A: Declares<verb::Get>,
         T: Uses<A>,
     {
-        let _ = action;
-        Ok(serde_json::from_str(&backend::get(A::ID, &target.into(), &[])?)?)
+        Ok(serde_json::from_str(&backend::get(id(action), &target.into(), &[])?)?)
     }
 
     /// Reads one object of any kind. `select`: JSON pointers to keep; none for the compact projection, `""` for the whole object.
@@ -56,9 +56,8 @@ impl<T> Cx<T> {
         A: Declares<verb::Get>,
         T: Uses<A>,
     {
-        let _ = action;
         let select: Vec<String> = select.iter().map(|pointer| (*pointer).to_owned()).collect();
-        Ok(serde_json::from_str(&backend::get(A::ID, target, &select)?)?)
+        Ok(serde_json::from_str(&backend::get(id(action), target, &select)?)?)
     }
 
     /// Lists one page.
@@ -67,8 +66,7 @@ impl<T> Cx<T> {
         A: Declares<verb::List>,
         T: Uses<A>,
     {
-        let _ = action;
-        let RawPage { items, token, truncated } = backend::list(A::ID, &query.query)?;
+        let RawPage { items, token, truncated } = backend::list(id(action), &query.query)?;
         Ok(Page { items: serde_json::from_str(&items)?, next: token.map(|token| query.after(token)), truncated })
     }
 
@@ -100,8 +98,7 @@ impl<T> Cx<T> {
         A: Declares<verb::Logs>,
         T: Uses<A>,
     {
-        let _ = action;
-        backend::logs(A::ID, namespace, pod, query)
+        backend::logs(id(action), namespace, pod, query)
     }
 
     /// Waits until the condition holds. False when the time is over. The host waits, so it costs no processor time.
@@ -110,8 +107,7 @@ impl<T> Cx<T> {
         A: Declares<verb::Wait>,
         T: Uses<A>,
     {
-        let _ = action;
-        backend::wait(A::ID, &target.into(), condition, u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX))
+        backend::wait(id(action), &target.into(), condition, u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX))
     }
 
     /// Reads an object and its latest events, as `kubectl describe` does. The action covers the kind and `events`.
