@@ -1,5 +1,7 @@
 //! InfraAgent: what an agent is for, when it runs, with which skills, and how far it may go.
 
+#![expect(clippy::duplicated_attributes, reason = "printer columns share types and priorities")]
+
 pub mod guardrails;
 pub mod schedule;
 

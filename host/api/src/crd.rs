@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What an entry of a record must have. Entries of the original release lack some of it; they decode, but nobody can write such ones.
-const ENTRY_REQUIRES: &[&str] = &["seq", "timestamp", "tool", "target", "tier", "call", "nonce", "intentHash", "status"];
+pub(crate) const ENTRY_REQUIRES: &[&str] = &["seq", "timestamp", "tool", "target", "tier", "call", "nonce", "intentHash", "status"];
 
 /// Every definition, in the order in which they are best read.
 pub fn crds() -> Vec<CustomResourceDefinition> {

@@ -3,6 +3,8 @@
 //! The owner of a site writes it. It is the only place that says what a POST or an MCP tool does there: a skill cannot know, so it is
 //! not asked.
 
+#![expect(clippy::duplicated_attributes, reason = "printer columns share types and priorities")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

@@ -1,5 +1,7 @@
 //! ModelTierConfig: which model stands behind each tier, how it is reached and what it costs.
 
+#![expect(clippy::duplicated_attributes, reason = "printer columns share types and priorities")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;

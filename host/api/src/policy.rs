@@ -3,6 +3,8 @@
 //! Where several policies match a namespace the strictest value wins, field by field; a field that a policy leaves out says nothing.
 //! With no policy at all, or none that sets `maxAutonomy`, agents can only observe. Merging is not done here.
 
+#![expect(clippy::duplicated_attributes, reason = "printer columns share types and priorities")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::CustomResource;
 use schemars::JsonSchema;

@@ -43,9 +43,10 @@ fn unknown_keys_are_named_at_every_depth_of_every_kind() {
     ] {
         assert_eq!(unknown_fields::<InfraAgent>(&with(name, pointer, json!(1))), [path]);
     }
-    assert_eq!(unknown_fields::<AgentEnvironment>(&with("environment.yaml", "/spec/endpoints/grafana/write", json!([]))), [
-        "spec.endpoints.grafana.write"
-    ]);
+    assert_eq!(
+        unknown_fields::<AgentEnvironment>(&with("environment.yaml", "/spec/endpoints/grafana/write", json!([]))),
+        ["spec.endpoints.grafana.write"]
+    );
     assert_eq!(unknown_fields::<ModelTierConfig>(&with("models.yaml", "/spec/tiers/0/baseUrl", json!("x"))), ["spec.tiers[0].baseUrl"]);
     assert_eq!(unknown_fields::<InfraAgentPolicy>(&with("policy.yaml", "/spec/freezeWindow", json!([]))), ["spec.freezeWindow"]);
     assert_eq!(unknown_fields::<AgentRun>(&with("run.yaml", "/status/actions/0/forged", json!(1))), ["status.actions[0].forged"]);

@@ -86,13 +86,15 @@ fn the_other_kinds_get_the_documented_defaults() {
     assert_eq!(environment["dataResources"]["backupMaxAge"], "24h");
     assert_eq!(stored::<AgentEnvironment>(json!({}))["connection"]["kind"], "in-cluster");
 
-    let models = stored::<ModelTierConfig>(json!({ "defaultAuth": {"type": "none"}, "tiers": [{"tier": "fast", "provider": "p", "model": "m"}] }));
+    let models =
+        stored::<ModelTierConfig>(json!({ "defaultAuth": {"type": "none"}, "tiers": [{"tier": "fast", "provider": "p", "model": "m"}] }));
     assert_eq!(models["defaultAuth"]["secretKey"], "api-key");
 
     let run = stored::<AgentRun>(json!({ "agentRef": "a", "environmentRef": "e", "trigger": "manual" }));
     assert_eq!((&run["mode"], &run["attempt"], &run["recordVersion"]), (&json!("live"), &json!(1), &json!(1)));
 
-    let policy = stored::<InfraAgentPolicy>(json!({ "freezeWindows": [{"name": "n", "cron": "@daily", "duration": "1h"}], "signatures": {} }));
+    let policy =
+        stored::<InfraAgentPolicy>(json!({ "freezeWindows": [{"name": "n", "cron": "@daily", "duration": "1h"}], "signatures": {} }));
     assert_eq!(policy["freezeWindows"][0]["timeZone"], "UTC");
     assert_eq!((&policy["suspend"], &policy["signatures"]["mode"]), (&json!("none"), &json!("require")));
 }

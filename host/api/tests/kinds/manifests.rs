@@ -39,7 +39,11 @@ fn said(written: &Value, encoded: &Value, path: &str) {
         }
         (Value::Array(written), Value::Array(encoded)) => {
             assert_eq!(written.len(), encoded.len(), "{path}");
-            written.iter().zip(encoded).enumerate().for_each(|(index, (written, encoded))| said(written, encoded, &format!("{path}[{index}]")));
+            written
+                .iter()
+                .zip(encoded)
+                .enumerate()
+                .for_each(|(index, (written, encoded))| said(written, encoded, &format!("{path}[{index}]")));
         }
         _ => assert_eq!(written, encoded, "{path}"),
     }
@@ -50,7 +54,10 @@ fn an_agent_of_the_original_release_says_all_it_said() {
     let forge: InfraAgent = round_trip("agent-forge.yaml");
     let spec = forge.spec;
     assert_eq!(spec.schedule.cron.as_deref(), Some("*/5 * * * *"));
-    assert_eq!(spec.schedule.triggers.iter().map(|trigger| trigger.kind).collect::<Vec<_>>(), [TriggerKind::Webhook, TriggerKind::KubernetesEvent]);
+    assert_eq!(
+        spec.schedule.triggers.iter().map(|trigger| trigger.kind).collect::<Vec<_>>(),
+        [TriggerKind::Webhook, TriggerKind::KubernetesEvent]
+    );
     assert_eq!((spec.model.tier, spec.model.token_budget, spec.model.timeout.as_std().as_secs()), (ModelTier::Standard, 20_000, 180));
     assert_eq!(spec.guardrails.autonomy, Autonomy::AutomateSafe);
     assert_eq!((spec.guardrails.allowed_actions.len(), spec.guardrails.denied_actions.len()), (5, 2));
@@ -111,7 +118,8 @@ fn a_policy_tells_nothing_allowed_from_nothing_said() {
     let policy: InfraAgentPolicy = round_trip("policy.yaml");
     assert_eq!((policy.spec.max_autonomy, policy.spec.suspend), (Some(Autonomy::AutomateSafe), Suspend::None));
     let silent: InfraAgentPolicy = serde_json::from_value(serde_json::json!({ "metadata": {}, "spec": {} })).unwrap();
-    let strict: InfraAgentPolicy = serde_json::from_value(serde_json::json!({ "metadata": {}, "spec": { "allowedEndpoints": [] } })).unwrap();
+    let strict: InfraAgentPolicy =
+        serde_json::from_value(serde_json::json!({ "metadata": {}, "spec": { "allowedEndpoints": [] } })).unwrap();
     assert_eq!((silent.spec.allowed_endpoints, silent.spec.max_autonomy), (None, None));
     assert_eq!(strict.spec.allowed_endpoints, Some(Vec::new()));
     assert_eq!(serde_json::to_value(&strict.spec).unwrap()["allowedEndpoints"], serde_json::json!([]));
@@ -123,11 +131,10 @@ fn a_record_comes_back_whole() {
     assert_eq!(run.spec.trigger, RunTrigger::Scheduled);
     let status = run.status.unwrap();
     assert_eq!(status.phase, Some(RunPhase::Succeeded));
-    assert_eq!(status.actions.iter().map(|action| action.status).collect::<Vec<_>>(), [
-        ActionStatus::Executed,
-        ActionStatus::Executed,
-        ActionStatus::Blocked
-    ]);
+    assert_eq!(
+        status.actions.iter().map(|action| action.status).collect::<Vec<_>>(),
+        [ActionStatus::Executed, ActionStatus::Executed, ActionStatus::Blocked]
+    );
     assert_eq!(status.findings[0].severity, Severity::Critical);
     assert_eq!(status.actions[0].reads.as_ref().unwrap().denied, 1);
 }
