@@ -78,7 +78,7 @@ pub struct Connection {
     pub kubeconfig: Option<Kubeconfig>,
 }
 
-const CONNECTION_RULES: &[Rule] = &[
+pub(crate) const CONNECTION_RULES: &[Rule] = &[
     ("self.kind != 'kubeconfig' || has(self.kubeconfig)", "connection.kind is kubeconfig: set connection.kubeconfig.secretRef"),
     ("self.kind != 'in-cluster' || !has(self.kubeconfig)", "connection.kubeconfig is set: set connection.kind to kubeconfig, or remove it"),
 ];
@@ -140,7 +140,7 @@ pub struct Endpoint {
     pub data: Option<DataKind>,
 }
 
-const ENDPOINT_RULES: &[Rule] = &[(
+pub(crate) const ENDPOINT_RULES: &[Rule] = &[(
     "!has(self.data) || !has(self.writes) || size(self.writes) == 0",
     "an endpoint with data is GET and HEAD only: remove writes, or declare another endpoint without data",
 )];
@@ -233,7 +233,7 @@ pub struct Credential {
     pub header: Option<String>,
 }
 
-const CREDENTIAL_RULES: &[Rule] = &[(
+pub(crate) const CREDENTIAL_RULES: &[Rule] = &[(
     "!has(self.header) || self.type == 'api-key'",
     "header only belongs to credentials of type api-key: remove it, or set type to api-key",
 )];
