@@ -8,6 +8,8 @@ mod defaults;
 mod definitions;
 #[path = "kinds/manifests.rs"]
 mod manifests;
+#[path = "kinds/rules.rs"]
+mod rules;
 
 use serde_json::Value;
 

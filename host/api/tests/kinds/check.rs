@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::data;
 
 /// Puts a value at a JSON pointer; the last part may be a new key.
-fn with(name: &str, pointer: &str, value: Value) -> Value {
+pub(crate) fn with(name: &str, pointer: &str, value: Value) -> Value {
     let mut document = data(name);
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     match document.pointer_mut(parent).unwrap() {
