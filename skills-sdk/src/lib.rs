@@ -24,7 +24,7 @@ pub mod testing;
 pub mod tool;
 pub mod verb;
 
-pub use action::{Action, Declares, Remembers, Uses};
+pub use action::{Action, Declares, Remembers, UsedBy, Uses};
 pub use cx::{Budget, Cx, Level, Severity};
 pub use error::{Denial, Error, Result};
 pub use output::Output;
