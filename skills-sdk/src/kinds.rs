@@ -5,6 +5,7 @@
 
 mod batch;
 mod core;
+mod json;
 mod meta;
 mod node;
 mod pod;
@@ -18,11 +19,11 @@ pub use batch::{Job, JobSpec, JobStatus};
 pub use core::{Event, EventSeries, EventSource, InvolvedObject, Namespace, NamespaceStatus, Service, ServicePort, ServiceSpec};
 pub use meta::{Condition, LabelSelector, Meta, OwnerReference, Time};
 pub use node::{Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint};
-pub use pod::{
-    Container, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, ResourceRequirements, Running, Terminated, Waiting,
-};
+pub use pod::{Container, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, ResourceRequirements, Running, Terminated, Waiting};
 pub use quantity::Quantity;
-pub use storage::{PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus, ResourceQuota, ResourceQuotaSpec, ResourceQuotaStatus};
+pub use storage::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus, ResourceQuota, ResourceQuotaSpec, ResourceQuotaStatus,
+};
 pub use workloads::{
     DaemonSet, DaemonSetStatus, Deployment, DeploymentSpec, DeploymentStatus, PodTemplate, ReplicaSet, ReplicaSetStatus, StatefulSet,
     StatefulSetSpec, StatefulSetStatus, WorkloadSpec,
@@ -116,10 +117,24 @@ pub trait ClusterKind: Kind {
 macro_rules! part {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-        #[serde(default, rename_all = "camelCase")]
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+        #[serde(rename_all = "camelCase")]
         pub struct $name {
-            $($(#[$field_doc])* #[serde(deserialize_with = "crate::kinds::null_as_default")] pub $field: $type,)*
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl $crate::kinds::json::FromJson for $name {
+            fn read(&mut self, value: &serde_json::Value) -> $crate::kinds::json::Outcome {
+                $crate::kinds::json::is_object(value)?;
+                $($crate::kinds::json::field(&mut self.$field, value, $crate::kinds::json::key!($field))?;)*
+                Ok(())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::kinds::json::document(deserializer)
+            }
         }
     };
 }
@@ -144,12 +159,3 @@ macro_rules! object {
 }
 
 pub(crate) use {object, part};
-
-/// `null` and an absent field are the same to a reader.
-fn null_as_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-where
-    T: Default + serde::Deserialize<'de>,
-    D: serde::Deserializer<'de>,
-{
-    <Option<T> as serde::Deserialize>::deserialize(deserializer).map(Option::unwrap_or_default)
-}
