@@ -28,6 +28,13 @@ pub trait Declares<V>: Action {}
 )]
 pub trait Uses<A: Action> {}
 
+/// The tool `T` lists the action: [`Uses`], seen from the action.
+///
+/// The verbs are bounded by this, since the compiler would otherwise conclude from a tool with a single action which action must be meant.
+pub trait UsedBy<T>: Action {}
+
+impl<A: Action, T: Uses<A>> UsedBy<T> for A {}
+
 /// The tool belongs to a skill with memory across runs.
 #[diagnostic::on_unimplemented(
     message = "the skill of the tool `{Self}` has no memory: actions.yaml does not ask for state",
@@ -36,3 +43,8 @@ pub trait Uses<A: Action> {}
     note = "a helper function is generic over it: `fn remember<T: Remembers>(cx: &Cx<T>)`"
 )]
 pub trait Remembers {}
+
+/// The id of an action that a verb was given.
+pub(crate) fn id<A: Action>(_: A) -> &'static str {
+    A::ID
+}

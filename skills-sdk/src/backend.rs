@@ -9,6 +9,8 @@ mod native;
 mod guest;
 
 #[cfg(all(target_arch = "wasm32", not(feature = "describe")))]
+pub use guest::invoke;
+#[cfg(all(target_arch = "wasm32", not(feature = "describe")))]
 pub(crate) use guest::*;
 #[cfg(any(not(target_arch = "wasm32"), feature = "describe"))]
 pub(crate) use native::*;

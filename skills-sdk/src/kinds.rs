@@ -5,6 +5,7 @@
 
 mod batch;
 mod core;
+mod json;
 mod meta;
 mod node;
 mod pod;
@@ -116,10 +117,24 @@ pub trait ClusterKind: Kind {
 macro_rules! part {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-        #[serde(default, rename_all = "camelCase")]
+        #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+        #[serde(rename_all = "camelCase")]
         pub struct $name {
-            $($(#[$field_doc])* #[serde(deserialize_with = "crate::kinds::null_as_default")] pub $field: $type,)*
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl $crate::kinds::json::FromJson for $name {
+            fn from_json(value: &serde_json::Value) -> Result<Self, $crate::kinds::json::Mismatch> {
+                let object = $crate::kinds::json::object(value)?;
+                Ok(Self { $($field: $crate::kinds::json::field(object, $crate::kinds::json::key!($field))?,)* })
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let value = serde_json::Value::deserialize(deserializer)?;
+                $crate::kinds::json::FromJson::from_json(&value).map_err(serde::de::Error::custom)
+            }
         }
     };
 }
@@ -144,12 +159,3 @@ macro_rules! object {
 }
 
 pub(crate) use {object, part};
-
-/// `null` and an absent field are the same to a reader.
-fn null_as_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-where
-    T: Default + serde::Deserialize<'de>,
-    D: serde::Deserializer<'de>,
-{
-    <Option<T> as serde::Deserialize>::deserialize(deserializer).map(Option::unwrap_or_default)
-}

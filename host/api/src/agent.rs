@@ -1,5 +1,7 @@
 //! InfraAgent: what an agent is for, when it runs, with which skills, and how far it may go.
 
+#![expect(clippy::duplicated_attributes, reason = "printer columns share types and priorities")]
+
 pub mod guardrails;
 pub mod schedule;
 
@@ -96,7 +98,7 @@ pub struct InfraAgentSpec {
     pub starting_deadline: Option<GoDuration>,
 }
 
-const STARTING_DEADLINE: &[crate::schema::Rule] =
+pub(crate) const STARTING_DEADLINE: &[crate::schema::Rule] =
     &[("duration(self) >= duration('1s')", "startingDeadline must be at least 1s: leave it out to use the next due time")];
 
 /// Which class of model thinks for the agent, and how much it may use per run.
@@ -113,7 +115,7 @@ pub struct Model {
     pub timeout: GoDuration,
 }
 
-const TIMEOUT: &[crate::schema::Rule] = &[(
+pub(crate) const TIMEOUT: &[crate::schema::Rule] = &[(
     "duration(self) >= duration('1s') && duration(self) <= duration('24h')",
     "model.timeout must be between 1s and 24h: write for example 120s",
 )];

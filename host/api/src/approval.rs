@@ -4,6 +4,8 @@
 //! cannot approve its own proposals. The request holds the exact call, the object's version and what it was decided against: an
 //! approval of something else, or of something that has changed since, is worth nothing.
 
+#![expect(clippy::duplicated_attributes, reason = "printer columns share types and priorities")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::CustomResource;
 use schemars::JsonSchema;

@@ -1,8 +1,8 @@
 //! Strict checking of a document that never passes an API server, by the very schema that the API server would use.
 //!
 //! Decoding is tolerant, so a misspelled `deniedActions` in a file would simply not be there. This walks the document beside the
-//! definition and names every unknown key, missing field, wrong type and value out of range. Patterns and rules in CEL are not
-//! evaluated: durations, amounts and words are checked by decoding, the rest where the document is validated.
+//! definition and names every unknown key, missing field, wrong type and value out of range. Cross-field rules are in `offline.rs`.
+//! Patterns are not evaluated: durations, amounts and words are checked by decoding, names and URLs where they are parsed.
 
 use std::fmt;
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What an entry of a record must have. Entries of the original release lack some of it; they decode, but nobody can write such ones.
-const ENTRY_REQUIRES: &[&str] = &["seq", "timestamp", "tool", "target", "tier", "call", "nonce", "intentHash", "status"];
+pub(crate) const ENTRY_REQUIRES: &[&str] = &["seq", "timestamp", "tool", "target", "tier", "call", "nonce", "intentHash", "status"];
 
 /// Every definition, in the order in which they are best read.
 pub fn crds() -> Vec<CustomResourceDefinition> {
@@ -80,6 +80,7 @@ fn visit(schema: &mut Value, apply: &impl Fn(&mut Map<String, Value>)) {
 fn tidy(schema: &mut Value) {
     visit(schema, &|object| {
         object.remove("nullable");
+        object.remove("title");
         if let Some(Value::Array(words)) = object.get_mut("enum") {
             words.retain(|word| !word.is_null());
         }

@@ -3,6 +3,11 @@
 //! The owner of a site writes it. It is the only place that says what a POST or an MCP tool does there: a skill cannot know, so it is
 //! not asked.
 
+#![expect(clippy::duplicated_attributes, reason = "printer columns share types and priorities")]
+
+pub mod data;
+pub mod mcp;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -11,11 +16,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    names::{ToolTier, WriteTier},
+    names::WriteTier,
     schema::{KEY_PATTERN, LABEL_PATTERN, NAME_PATTERN, Rule, URL_PATTERN, cel, list_map, list_set, max_entries},
     text::words,
-    time::GoDuration,
 };
+pub use data::{DataResource, DataResources, ObjectStorage};
+pub use mcp::{McpServer, McpTool};
 
 /// What a site offers to its agents, and what belongs to its data.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,7 +82,7 @@ pub struct Connection {
     pub kubeconfig: Option<Kubeconfig>,
 }
 
-const CONNECTION_RULES: &[Rule] = &[
+pub(crate) const CONNECTION_RULES: &[Rule] = &[
     ("self.kind != 'kubeconfig' || has(self.kubeconfig)", "connection.kind is kubeconfig: set connection.kubeconfig.secretRef"),
     ("self.kind != 'in-cluster' || !has(self.kubeconfig)", "connection.kubeconfig is set: set connection.kind to kubeconfig, or remove it"),
 ];
@@ -138,7 +144,7 @@ pub struct Endpoint {
     pub data: Option<DataKind>,
 }
 
-const ENDPOINT_RULES: &[Rule] = &[(
+pub(crate) const ENDPOINT_RULES: &[Rule] = &[(
     "!has(self.data) || !has(self.writes) || size(self.writes) == 0",
     "an endpoint with data is GET and HEAD only: remove writes, or declare another endpoint without data",
 )];
@@ -231,7 +237,7 @@ pub struct Credential {
     pub header: Option<String>,
 }
 
-const CREDENTIAL_RULES: &[Rule] = &[(
+pub(crate) const CREDENTIAL_RULES: &[Rule] = &[(
     "!has(self.header) || self.type == 'api-key'",
     "header only belongs to credentials of type api-key: remove it, or set type to api-key",
 )];
@@ -280,106 +286,6 @@ words! {
         /// A run of another agent.
         Agent = "agent",
     }
-}
-
-/// What holds data. Nothing of it, and nothing that it depends on, can be changed by an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct DataResources {
-    /// Age from which a backup counts as missing, for example 24h. Default: 24h.
-    pub backup_max_age: GoDuration,
-    /// Database clusters, for example kind cnpg.io/Cluster. At most 128.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128))]
-    pub databases: Vec<DataResource>,
-    /// Claims and volumes, for example kind PersistentVolumeClaim. At most 256.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256))]
-    pub persistent_storage: Vec<DataResource>,
-    /// Buckets. Mark the endpoint of their store with data: object-storage. At most 128.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128))]
-    pub object_storage: Vec<ObjectStorage>,
-}
-
-impl Default for DataResources {
-    fn default() -> Self {
-        Self {
-            backup_max_age: GoDuration::literal("24h"),
-            databases: Vec::new(),
-            persistent_storage: Vec::new(),
-            object_storage: Vec::new(),
-        }
-    }
-}
-
-/// An object of the cluster that holds data.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DataResource {
-    /// Kind, with its API group where it has one: PersistentVolumeClaim, cnpg.io/Cluster (short for postgresql.cnpg.io/Cluster).
-    #[schemars(length(min = 1, max = 253))]
-    pub kind: String,
-    /// Namespace; absent for volumes and other objects of the cluster.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    pub namespace: Option<String>,
-    /// Name.
-    #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
-    pub name: String,
-    /// Name or cron line of its backup schedule; the prompt shows it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub backup_schedule: Option<String>,
-}
-
-/// A bucket.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ObjectStorage {
-    /// Kind of storage, for example s3-bucket.
-    #[schemars(length(min = 1, max = 63))]
-    pub kind: String,
-    /// Name of the bucket.
-    #[schemars(length(min = 1, max = 255))]
-    pub name: String,
-    /// Who runs it, for example minio or aws.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    pub provider: Option<String>,
-}
-
-/// A server of the Model Context Protocol.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct McpServer {
-    /// URL of the server.
-    #[schemars(length(min = 1, max = 1024), regex(pattern = URL_PATTERN))]
-    pub endpoint: String,
-    /// Capabilities that it brings, for example k8sgpt.analyze. At most 64.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 128)), transform = list_set)]
-    pub capabilities: Vec<String>,
-    /// Tools that agents may call. None by default; what is not listed is denied. At most 128.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 128), transform = list_map("name"))]
-    pub tools: Vec<McpTool>,
-}
-
-/// A tool of an MCP server, and what it does here.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct McpTool {
-    /// Name of the tool on its server.
-    #[schemars(length(min = 1, max = 128))]
-    pub name: String,
-    /// read, service-mutation or destructive-mutation.
-    pub tier: ToolTier,
-    /// Digest of the tool's description and schema, sha256:<64 hex digits>. If it is set and the server answers with another
-    /// one, the tool is disabled until this is changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 71), regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
-    pub schema_digest: Option<String>,
 }
 
 /// What the operator sees of the environment.

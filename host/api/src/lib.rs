@@ -28,6 +28,7 @@ pub mod environment;
 pub mod model_tier;
 mod money;
 pub mod names;
+mod offline;
 pub mod policy;
 pub mod run;
 mod schema;
@@ -42,6 +43,7 @@ pub use environment::{AgentEnvironment, AgentEnvironmentSpec, AgentEnvironmentSt
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, ObjectMeta, Time};
 pub use model_tier::{ModelTierConfig, ModelTierConfigSpec, ModelTierConfigStatus};
 pub use money::{Dollars, InvalidDollars};
+pub use offline::Rules;
 pub use policy::{InfraAgentPolicy, InfraAgentPolicySpec, InfraAgentPolicyStatus};
 pub use run::{AgentRun, AgentRunSpec, AgentRunStatus};
 pub use text::UnknownWord;

@@ -1,5 +1,7 @@
 //! ModelTierConfig: which model stands behind each tier, how it is reached and what it costs.
 
+#![expect(clippy::duplicated_attributes, reason = "printer columns share types and priorities")]
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -61,7 +63,7 @@ pub struct Auth {
     pub secret_key: String,
 }
 
-const AUTH_RULES: &[Rule] = &[(
+pub(crate) const AUTH_RULES: &[Rule] = &[(
     "self.type in ['none', 'serviceAccount'] || has(self.secretRef)",
     "auth of type apiKey, oauth or custom needs secretRef: the name of a Secret in the operator's namespace",
 )];
@@ -128,7 +130,8 @@ pub struct TierMapping {
     pub cost_per_million_output: Option<Dollars>,
 }
 
-const TIER_RULES: &[Rule] = &[("!(has(self.endpoint) && has(self.baseURL))", "endpoint and baseURL mean the same: remove one of them")];
+pub(crate) const TIER_RULES: &[Rule] =
+    &[("!(has(self.endpoint) && has(self.baseURL))", "endpoint and baseURL mean the same: remove one of them")];
 
 impl TierMapping {
     /// The base URL, by whichever of its two names it was given.

@@ -3,6 +3,8 @@
 //! Where several policies match a namespace the strictest value wins, field by field; a field that a policy leaves out says nothing.
 //! With no policy at all, or none that sets `maxAutonomy`, agents can only observe. Merging is not done here.
 
+#![expect(clippy::duplicated_attributes, reason = "printer columns share types and priorities")]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -126,7 +128,7 @@ pub struct Signatures {
     pub identities: Vec<Identity>,
 }
 
-const SIGNATURE_RULES: &[Rule] = &[(
+pub(crate) const SIGNATURE_RULES: &[Rule] = &[(
     "self.mode == 'off' || (has(self.keys) && size(self.keys) > 0) || (has(self.identities) && size(self.identities) > 0)",
     "signatures.mode is require or warn: list at least one of keys or identities, or set mode to off",
 )];
@@ -202,7 +204,7 @@ pub struct Limits {
     pub skill_timeout: Option<GoDuration>,
 }
 
-const LIMIT_RULES: &[Rule] = &[
+pub(crate) const LIMIT_RULES: &[Rule] = &[
     ("!has(self.timeout) || duration(self.timeout) >= duration('1s')", "limits.timeout must be at least 1s"),
     (
         "!has(self.skillCpu) || (duration(self.skillCpu) >= duration('10ms') && duration(self.skillCpu) <= duration('10s'))",
@@ -233,7 +235,7 @@ pub struct FreezeWindow {
     pub time_zone: String,
 }
 
-const FREEZE_RULES: &[Rule] = &[(
+pub(crate) const FREEZE_RULES: &[Rule] = &[(
     "duration(self.duration) >= duration('1m') && duration(self.duration) <= duration('8784h')",
     "freezeWindows[].duration must be between 1m and 8784h (one year)",
 )];

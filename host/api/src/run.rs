@@ -1,7 +1,9 @@
 //! AgentRun: one run of an agent, and the record of it.
 //!
 //! The spec is the order and never changes. The status is the record: the API server itself refuses to shorten, edit or reopen it
-//! (see [`rules`]), and the host chains and signs it.
+//! (`run/rules.rs`), and the host chains and signs it.
+
+#![expect(clippy::duplicated_attributes, reason = "printer columns share types and priorities")]
 
 pub mod action;
 pub(crate) mod rules;

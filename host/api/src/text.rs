@@ -113,35 +113,23 @@ where
 
 #[cfg(test)]
 mod tests {
-    use super::words;
-
-    words! {
-        /// A colour.
-        #[derive(Default)]
-        Colour, "colour" {
-            /// Like blood.
-            #[default]
-            Red = "red",
-            /// Like the sky.
-            SkyBlue = "sky-blue",
-        }
-    }
+    use crate::agent::SkillUpdate;
 
     #[test]
     fn a_word_reads_and_prints_the_same_everywhere() {
-        for colour in Colour::ALL.iter().copied() {
-            assert_eq!(colour.to_string().parse(), Ok(colour));
-            let json = serde_json::to_value(colour).unwrap();
-            assert_eq!(json, colour.as_str());
-            assert_eq!(serde_json::from_value::<Colour>(json).unwrap(), colour);
+        for word in SkillUpdate::ALL.iter().copied() {
+            assert_eq!(word.to_string().parse(), Ok(word));
+            let json = serde_json::to_value(word).unwrap();
+            assert_eq!(json, word.as_str());
+            assert_eq!(serde_json::from_value::<SkillUpdate>(json).unwrap(), word);
         }
-        assert_eq!(Colour::default(), Colour::Red);
-        assert_eq!(format!("{:>5}", Colour::Red), "  red");
+        assert_eq!(SkillUpdate::default(), SkillUpdate::OnChange);
+        assert_eq!(format!("{:>7}", SkillUpdate::Always), " always");
     }
 
     #[test]
     fn an_unknown_word_is_answered_with_the_known_ones() {
-        let error = serde_json::from_str::<Colour>("\"Red\"").unwrap_err();
-        assert_eq!(error.to_string(), "unknown colour `Red`: use one of `red`, `sky-blue`");
+        let error = serde_json::from_str::<SkillUpdate>("\"Always\"").unwrap_err();
+        assert_eq!(error.to_string(), "unknown skill update rule `Always`: use one of `on-change`, `always`");
     }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::kinds::{Kind, Pod};
 use crate::reference::{ObjectRef, Workload};
-use crate::{Cx, Declares, Error, Result, Uses, backend, verb};
+use crate::action::id;
+use crate::{Cx, Declares, Error, Result, UsedBy, backend, verb};
 
 /// What the host wrote to the audit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,94 +115,76 @@ impl<T> Cx<T> {
     /// Restarts the pods of a workload, one after the other.
     pub fn restart<A>(&self, action: A, workload: impl Into<Workload>, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Restart>,
-        T: Uses<A>,
+        A: Declares<verb::Restart> + UsedBy<T>,
     {
-        let _ = action;
-        backend::restart(A::ID, &workload.into(), reason)
+        backend::restart(id(action), &workload.into(), reason)
     }
 
     /// Sets how many pods a workload should have, within the bounds of the action.
     pub fn scale<A>(&self, action: A, workload: impl Into<Workload>, replicas: u32, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Scale>,
-        T: Uses<A>,
+        A: Declares<verb::Scale> + UsedBy<T>,
     {
-        let _ = action;
-        backend::scale(A::ID, &workload.into(), replicas, reason)
+        backend::scale(id(action), &workload.into(), replicas, reason)
     }
 
     /// Stops the rollout of a deployment where it is.
     pub fn pause<A>(&self, action: A, namespace: &str, deployment: &str, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Pause>,
-        T: Uses<A>,
+        A: Declares<verb::Pause> + UsedBy<T>,
     {
-        let _ = action;
-        backend::pause(A::ID, namespace, deployment, true, reason)
+        backend::pause(id(action), namespace, deployment, true, reason)
     }
 
     /// Lets the rollout of a deployment go on. The same verb as [`pause`](Self::pause).
     pub fn resume<A>(&self, action: A, namespace: &str, deployment: &str, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Pause>,
-        T: Uses<A>,
+        A: Declares<verb::Pause> + UsedBy<T>,
     {
-        let _ = action;
-        backend::pause(A::ID, namespace, deployment, false, reason)
+        backend::pause(id(action), namespace, deployment, false, reason)
     }
 
     /// Evicts a pod that was just read. Disruption budgets hold.
     pub fn evict<A>(&self, action: A, pod: &Pod, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Evict>,
-        T: Uses<A>,
+        A: Declares<verb::Evict> + UsedBy<T>,
     {
-        let _ = action;
         let (Some(namespace), Some(uid)) = (&pod.metadata.namespace, &pod.metadata.uid) else {
             return Err(Error::Invalid(format!("pod `{}` was read without its namespace or uid; select them", pod.metadata.name)));
         };
-        backend::evict(A::ID, namespace, &pod.metadata.name, uid, reason)
+        backend::evict(id(action), namespace, &pod.metadata.name, uid, reason)
     }
 
     /// Marks a node as unschedulable, or as schedulable again.
     pub fn cordon<A>(&self, action: A, node: &str, unschedulable: bool, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Cordon>,
-        T: Uses<A>,
+        A: Declares<verb::Cordon> + UsedBy<T>,
     {
-        let _ = action;
-        backend::cordon(A::ID, node, unschedulable, reason)
+        backend::cordon(id(action), node, unschedulable, reason)
     }
 
     /// Asks a GitOps tool to look again.
     pub fn request_sync<A>(&self, action: A, kind: Sync, namespace: &str, name: &str, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::RequestSync>,
-        T: Uses<A>,
+        A: Declares<verb::RequestSync> + UsedBy<T>,
     {
-        let _ = action;
-        backend::request_sync(A::ID, kind, namespace, name, reason)
+        backend::request_sync(id(action), kind, namespace, name, reason)
     }
 
     /// Deletes what was looked at, if it is still the same.
     pub fn delete<A>(&self, action: A, victim: &Victim, grace: Option<Duration>, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Delete>,
-        T: Uses<A>,
+        A: Declares<verb::Delete> + UsedBy<T>,
     {
-        let _ = action;
         let grace = grace.map(|grace| u32::try_from(grace.as_secs()).unwrap_or(u32::MAX));
-        backend::delete(A::ID, victim, grace, reason)
+        backend::delete(id(action), victim, grace, reason)
     }
 
     /// Rolls a deployment back to a revision that its replica sets still hold.
     pub fn rollback<A>(&self, action: A, namespace: &str, deployment: &str, to_revision: u64, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Rollback>,
-        T: Uses<A>,
+        A: Declares<verb::Rollback> + UsedBy<T>,
     {
-        let _ = action;
-        backend::rollback(A::ID, namespace, deployment, to_revision, reason)
+        backend::rollback(id(action), namespace, deployment, to_revision, reason)
     }
 }

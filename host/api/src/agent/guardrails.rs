@@ -74,7 +74,7 @@ pub struct Escalation {
     pub on_timeout: OnTimeout,
 }
 
-const ESCALATION_RULES: &[Rule] = &[(
+pub(crate) const ESCALATION_RULES: &[Rule] = &[(
     "self.target != 'channel' || has(self.channelName)",
     "guardrails.escalation.target is channel: set channelName to a channel of the AgentEnvironment",
 )];

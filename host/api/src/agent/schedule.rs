@@ -31,7 +31,7 @@ pub struct Schedule {
     pub triggers: Vec<Trigger>,
 }
 
-const RULES: &[Rule] = &[(
+pub(crate) const RULES: &[Rule] = &[(
     "!has(self.interval) || duration(self.interval) >= duration('60s')",
     "schedule.interval must be at least 60s: write for example 5m, or use a trigger for what cannot wait",
 )];
@@ -69,7 +69,7 @@ pub struct Trigger {
     pub reasons: Vec<String>,
 }
 
-const TRIGGER_RULES: &[Rule] =
+pub(crate) const TRIGGER_RULES: &[Rule] =
     &[("self.type != 'webhook' || has(self.source)", "a trigger of type webhook needs source: the name in POST /webhook/<source>")];
 
 words! {

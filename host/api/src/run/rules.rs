@@ -32,6 +32,21 @@ pub(crate) const INTENT: &[&str] = &[
 #[cfg(test)]
 pub(crate) const OUTCOME: &[&str] = &["status", "reason", "result", "reads", "escalation", "outcomeHash"];
 
+/// A field that every entry has.
+macro_rules! same {
+    ($field:literal) => {
+        concat!("self.actions[i].", $field, " == old.", $field)
+    };
+}
+
+/// A field that an entry may lack. (`.?field.orValue('')` would be shorter, but the API server takes its result for unbounded and
+/// refuses the rule as too expensive.)
+macro_rules! same_if_any {
+    ($field:literal) => {
+        concat!("has(self.actions[i].", $field, ") == has(old.", $field, ") && (!has(old.", $field, ") || ", same!($field), ")")
+    };
+}
+
 /// On the whole object.
 pub(crate) const ROOT: &[Rule] = &[("!has(oldSelf.status) || has(self.status)", "status is the record of the run: it cannot be removed")];
 
@@ -54,17 +69,36 @@ pub(crate) const STATUS: &[Rule] = &[
         "phase cannot go back from Running to Pending",
     ),
     (
-        "!has(oldSelf.actions) || (has(self.actions) && size(self.actions) >= size(oldSelf.actions) && \
-         oldSelf.actions.all(i, old, self.actions[i] == old || (old.status == 'intended' && self.actions[i].status != 'intended' && \
-         self.actions[i].seq == old.seq && self.actions[i].timestamp == old.timestamp && self.actions[i].tool == old.tool && \
-         self.actions[i].target == old.target && self.actions[i].tier == old.tier && \
-         self.actions[i].?action.orValue('') == old.?action.orValue('') && self.actions[i].call == old.call && \
-         self.actions[i].nonce == old.nonce && self.actions[i].?checks.orValue('') == old.?checks.orValue('') && \
-         has(self.actions[i].preFlightCheck) == has(old.preFlightCheck) && \
-         (!has(old.preFlightCheck) || self.actions[i].preFlightCheck == old.preFlightCheck) && \
-         self.actions[i].?objectVersion.orValue('') == old.?objectVersion.orValue('') && \
-         self.actions[i].?decidedAgainst.orValue('') == old.?decidedAgainst.orValue('') && \
-         self.actions[i].intentHash == old.intentHash)))",
+        concat!(
+            "!has(oldSelf.actions) || (has(self.actions) && size(self.actions) >= size(oldSelf.actions) && ",
+            "oldSelf.actions.all(i, old, self.actions[i] == old || (old.status == 'intended' && self.actions[i].status != 'intended' && ",
+            same!("seq"),
+            " && ",
+            same!("timestamp"),
+            " && ",
+            same!("tool"),
+            " && ",
+            same!("target"),
+            " && ",
+            same!("tier"),
+            " && ",
+            same!("call"),
+            " && ",
+            same!("nonce"),
+            " && ",
+            same!("intentHash"),
+            " && ",
+            same_if_any!("action"),
+            " && ",
+            same_if_any!("checks"),
+            " && ",
+            same_if_any!("preFlightCheck"),
+            " && ",
+            same_if_any!("objectVersion"),
+            " && ",
+            same_if_any!("decidedAgainst"),
+            ")))",
+        ),
         "actions can only be appended; an intended one can get its outcome, once, and its intent stays as it is",
     ),
     ("!has(self.actions) || self.actions.all(i, action, action.seq == i)", "actions[].seq must count from 0 without gaps"),
@@ -96,3 +130,44 @@ pub(crate) const STATUS: &[Rule] = &[
         "head is written when the run ends: set phase in the same write",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fields of an entry by the schema.
+    fn fields() -> Vec<String> {
+        let definition = crate::definition::<crate::AgentRun>();
+        let schema = serde_json::to_value(&definition.spec.versions[0].schema).unwrap();
+        let entry = schema.pointer("/openAPIV3Schema/properties/status/properties/actions/items/properties").unwrap();
+        entry.as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn every_field_of_an_entry_is_intent_or_outcome() {
+        let mut known: Vec<_> = INTENT.iter().chain(OUTCOME).map(|field| (*field).to_owned()).collect();
+        known.sort();
+        assert_eq!(fields(), known);
+    }
+
+    #[test]
+    fn the_append_rule_compares_every_field_of_the_intent_and_none_of_the_outcome() {
+        let (rule, _) = STATUS.iter().find(|(rule, _)| rule.contains("oldSelf.actions.all(")).unwrap();
+        for field in INTENT {
+            assert!(rule.contains(&format!("self.actions[i].{field} == old.{field}")), "{field}");
+            let is_required = crate::crd::ENTRY_REQUIRES.contains(field);
+            assert_eq!(rule.contains(&format!("has(self.actions[i].{field}) == has(old.{field})")), !is_required, "{field}");
+        }
+        for field in OUTCOME.iter().filter(|field| **field != "status") {
+            assert!(!rule.contains(field), "{field}");
+        }
+    }
+
+    #[test]
+    fn the_rules_know_the_terminal_phases() {
+        use crate::run::RunPhase;
+        let terminal: Vec<_> = RunPhase::ALL.iter().filter(|phase| phase.is_terminal()).map(|phase| format!("'{phase}'")).collect();
+        let list = format!("in [{}]", terminal.join(", "));
+        assert_eq!(STATUS.iter().filter(|(rule, _)| rule.contains(&list)).count(), 3);
+    }
+}

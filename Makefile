@@ -1,0 +1,41 @@
+# The front door of the repository. `make help` lists the rooms.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+export CARGO
+SKILLS := $(notdir $(patsubst %/,%,$(dir $(wildcard example-skills/*/Cargo.toml))))
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: ## Get what is missing on this machine (WebAssembly targets), or say how
+	@hack/setup
+
+.PHONY: demo
+demo: setup ## Run an agent against a shipped cluster snapshot with a recorded conversation; no key, no cluster
+	@demo/run
+
+.PHONY: test
+test: setup ## Run every test: host, guard, sandbox, SDK, skills
+	$(CARGO) test --workspace --locked
+	@for skill in $(SKILLS); do \
+	  echo "== $$skill"; \
+	  $(CARGO) test --locked --manifest-path example-skills/$$skill/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/skills"; \
+	done
+
+.PHONY: lint
+lint: setup ## Format, clippy, licences and bans
+	$(CARGO) fmt --all --check
+	@for skill in $(SKILLS); do $(CARGO) fmt --check --manifest-path example-skills/$$skill/Cargo.toml; done
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@for skill in $(SKILLS); do \
+	  $(CARGO) clippy --locked --all-targets --manifest-path example-skills/$$skill/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/skills" -- -D warnings; \
+	done
+	@hack/deny
+
+.PHONY: bench
+bench: setup ## Measure, as ratios against a baseline in the same run; writes target/bench.json
+	@hack/bench
