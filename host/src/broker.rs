@@ -1,7 +1,348 @@
-//! The only door: decide, record the intent, execute, record the outcome.
+//! The only door: screen, gather facts, decide, record the intent, execute, record the outcome.
+//!
+//! # Guarantees
+//!
+//! * Every request of a guest, log lines and findings included, passes [`Door::perform`] and is decided there against the policy as it is *now*.
+//! * Nothing is read before a call has passed the screen; nothing is changed before its intent is durable; an executor takes nothing but a recorded permit.
+//! * What a guest gets was redacted before, since a guest could re-encode a secret.
+//! * Whatever goes wrong on the way to a decision is a denial, and it is recorded.
+//!
+//! # Caveats
+//!
+//! A call that is cancelled (the tool call's time is over) between intent and outcome still gets its outcome: effects run to their end in a task of their own.
 
 pub mod cooldown;
+pub mod executor;
 pub mod facts;
 mod object;
+pub mod projection;
 pub mod snapshot;
+pub mod state;
+pub mod tally;
 pub mod world;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use infraagent_guard::{
+    Code, Decision, Denial,
+    call::{Ambient, Call, Mutation, Read},
+    decide,
+    name::{ActionId, ToolName},
+    permit::{Allowed, Permit, Proposal},
+    policy::{Policy, Tier},
+    screen::{Claim, bytes_out, screen},
+};
+use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Request, Response};
+use jiff::Timestamp;
+
+use self::{
+    cooldown::{CooldownKey, Cooldowns},
+    executor::Executor,
+    facts::DataResource,
+    state::Memory,
+    tally::Tally,
+};
+use crate::{
+    audit::{End, Journal, MutationOutcome, Redactor, ToolEntry},
+    cel,
+    run::{
+        event::{Event, Observer, Outcome, Verdict},
+        lookup::Lookup,
+        validate::{ValidatedRun, tier_word},
+    },
+};
+
+/// What a run may send of its guests' own making: bodies, arguments, log lines, state.
+pub const RUN_EGRESS_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What all tool calls of a run share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Where the policy comes from, anew for each call.
+    pub lookup: Lookup,
+    /// What acts.
+    pub executor: Executor,
+    /// The record.
+    pub journal: Arc<Journal>,
+    /// What must not leave.
+    pub redactor: Arc<Redactor>,
+    /// When actions were last used.
+    pub cooldowns: Cooldowns,
+    /// What the environment declares as data.
+    pub data: Vec<DataResource>,
+    /// Evaluates pre-conditions.
+    pub preconditions: cel::Evaluator,
+    /// The agent's memory.
+    pub memory: Memory,
+    /// Who watches.
+    pub observer: Observer,
+    /// The end of the run.
+    pub until: Instant,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+    /// What was sent so far.
+    pub sent: AtomicU64,
+    /// What the guardrails did.
+    pub tally: Tally,
+}
+
+/// Serves one tool call.
+#[derive(Debug, Clone)]
+pub struct Door {
+    shared: Arc<Shared>,
+    entry: Arc<ToolEntry>,
+    tool: ToolName,
+    call: Arc<str>,
+}
+
+impl Broker for Door {
+    fn perform(&self, request: Request) -> Answering<'_> {
+        Box::pin(self.serve(request))
+    }
+}
+
+impl Door {
+    /// A door for the tool call with this id, which `entry` records.
+    pub fn new(shared: Arc<Shared>, entry: Arc<ToolEntry>, tool: ToolName, call: &str) -> Self {
+        Self { shared, entry, tool, call: call.into() }
+    }
+
+    async fn serve(&self, request: Request) -> Result<Answer, CallError> {
+        let (action, call) = match request {
+            Request::Call { action, call } => (action, call),
+            Request::Malformed { function, message } => {
+                self.entry.malformed(function, &message);
+                self.shared.tally.refused();
+                self.decided(function.to_owned(), None, None, Verdict::Deny { code: Code::Malformed.as_str().to_owned(), reason: message.clone() });
+                return Err(CallError::Invalid(message));
+            }
+        };
+        let run = match self.shared.lookup.current() {
+            Ok(run) => run,
+            Err(error) => {
+                self.entry.malformed("policy", &error.to_string());
+                return Err(CallError::Unavailable { message: format!("no decision without a policy: {error}"), retry_after_ms: None });
+            }
+        };
+        let policy = run.policy();
+        match self.decide(&run, &policy, action, call).await {
+            Decision::Deny(denial) => self.refuse(&denial).await,
+            Decision::Propose(proposal) => self.propose(&proposal).await,
+            Decision::Allow(Allowed::Ambient(permit)) => self.ambient(permit, &run).await,
+            Decision::Allow(Allowed::Read(permit)) => self.read(permit).await,
+            Decision::Allow(Allowed::Mutation(permit)) => self.mutate(permit, &policy).await,
+        }
+    }
+
+    async fn decide(&self, run: &ValidatedRun, policy: &Policy, action: Option<ActionId>, call: Call) -> Decision {
+        let shared = &self.shared;
+        let left = shared.until.saturating_duration_since(Instant::now());
+        let budget = RUN_EGRESS_BYTES.saturating_sub(shared.sent.load(Ordering::Relaxed));
+        let now = (shared.now)();
+        let circumstances = run.circumstances(now, shared.journal.entries_left(), budget, left);
+        let out = bytes_out(&call);
+        shared.tally.checked();
+        let screened = match screen(policy, Claim { tool: self.tool.clone(), action, call }, &circumstances) {
+            Ok(screened) => screened,
+            Err(denial) => return Decision::Deny(denial),
+        };
+        shared.sent.fetch_add(out, Ordering::Relaxed);
+        let facts = match screened.action().and_then(|id| policy.sheet.action(id)) {
+            None => None,
+            Some(action) => {
+                let context = facts::Context {
+                    action,
+                    cluster: &policy.scope.cluster,
+                    data: &shared.data,
+                    cooldowns: &shared.cooldowns,
+                    now,
+                    preconditions: &shared.preconditions,
+                };
+                shared.executor.facts(&context, &screened).await
+            }
+        };
+        decide(screened, facts)
+    }
+
+    async fn refuse(&self, denial: &Denial) -> Result<Answer, CallError> {
+        self.shared.tally.refused();
+        let what = denial.call.as_ref().map_or_else(String::new, ToString::to_string);
+        let verdict = Verdict::Deny { code: denial.code.as_str().to_owned(), reason: denial.message() };
+        self.decided(what, denial.tier, denial.action.as_ref(), verdict);
+        self.entry.refused(denial).await.map_err(|error| unrecorded(&error))?;
+        Err(error_of(denial))
+    }
+
+    async fn propose(&self, proposal: &Proposal) -> Result<Answer, CallError> {
+        self.shared.tally.proposed();
+        self.decided(proposal.call().to_string(), Some(proposal.tier()), proposal.action(), Verdict::Propose);
+        self.entry.propose(proposal).await.map_err(|error| unrecorded(&error))?;
+        let action = proposal.action().map_or_else(String::new, ToString::to_string);
+        Err(CallError::Denied { code: Code::ApprovalRequired.as_str().to_owned(), action, message: Code::ApprovalRequired.message().to_owned() })
+    }
+
+    async fn ambient(&self, permit: Permit<Ambient>, run: &ValidatedRun) -> Result<Answer, CallError> {
+        let recorded = self.entry.ambient(permit);
+        let ordinal = recorded.ordinal();
+        let answer = self.answer_ambient(recorded.into_inner(), run).await;
+        self.entry.answered(ordinal, End::of(&answer));
+        answer
+    }
+
+    async fn answer_ambient(&self, permit: Permit<Ambient>, run: &ValidatedRun) -> Result<Answer, CallError> {
+        let shared = &self.shared;
+        match permit.call() {
+            Ambient::Log(line) => {
+                tally::log(&self.tool, &self.call, line, &shared.redactor);
+                Ok(Answer::Done)
+            }
+            Ambient::Finding(finding) => {
+                shared.journal.finding(finding).await.map_err(|error| unrecorded(&error))?;
+                shared.observer.tell(&Event::Finding {
+                    severity: tally::severity(finding.severity),
+                    resource: finding.about.as_ref().map(ToString::to_string),
+                    message: shared.redactor.text(&finding.message).into_owned(),
+                });
+                Ok(Answer::Done)
+            }
+            Ambient::Site => Ok(Answer::Json(run.site.describe().to_string())),
+            Ambient::Clock => Ok(Answer::Time(u64::try_from((shared.now)().as_millisecond()).unwrap_or(0))),
+            Ambient::StateGet(_) | Ambient::StatePut(_) | Ambient::StateRemove(_) | Ambient::StateKeys(_) => {
+                let scope = run.memory_scope(&self.tool);
+                shared.memory.perform(&scope, permit.call()).await
+            }
+        }
+    }
+
+    async fn read(&self, permit: Permit<Read>) -> Result<Answer, CallError> {
+        self.decided_lazily(|| (permit.call().to_string(), permit.tier(), permit.action().cloned()));
+        let recorded = self.entry.read(permit);
+        let ordinal = recorded.ordinal();
+        let answer = self.shared.executor.read(recorded).await.map(|answer| redact(answer, &self.shared.redactor));
+        self.entry.answered(ordinal, End::of(&answer));
+        answer
+    }
+
+    async fn mutate(&self, permit: Permit<Mutation>, policy: &Policy) -> Result<Answer, CallError> {
+        let action = permit.action().and_then(|id| policy.sheet.action(id));
+        let seconds = action.map_or(0, |action| action.cooldown_seconds);
+        let key = CooldownKey::new(&policy.scope.cluster, permit.call(), permit.observed());
+        // Two tool calls can have passed the check at the same time: only the one that takes the cooldown goes on.
+        if self.shared.cooldowns.take(key, seconds, (self.shared.now)()).is_err() {
+            let id = permit.action().map_or_else(String::new, ToString::to_string);
+            self.entry.malformed("cooldown", &permit.call().to_string());
+            self.shared.tally.refused();
+            return Err(CallError::Denied { code: Code::Cooldown.as_str().to_owned(), action: id, message: Code::Cooldown.message().to_owned() });
+        }
+        let what = permit.call().to_string();
+        self.decided(what.clone(), Some(permit.tier()), permit.action(), Verdict::Allow);
+        let recorded = self.entry.intend(permit).await.map_err(|error| unrecorded(&error))?;
+        let seq = recorded.seq();
+        let (shared, entry) = (Arc::clone(&self.shared), Arc::clone(&self.entry));
+        // The effect is not cancelled with the tool call: a change that was begun gets its outcome.
+        let effect = tokio::spawn(async move {
+            let outcome = shared.executor.mutate(recorded).await;
+            let written = entry.outcome(seq, MutationOutcome::of(&outcome)).await;
+            (outcome, written)
+        });
+        let (outcome, written) = effect.await.map_err(|_| CallError::Internal(format!("effect-{seq}")))?;
+        let shown = match &outcome {
+            Ok(receipt) if receipt.changed => Outcome::Changed,
+            Ok(_) => Outcome::Unchanged,
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        if outcome.is_ok() {
+            self.shared.tally.executed();
+        }
+        self.shared.observer.tell(&Event::Effect { call: self.call.to_string(), seq, what, outcome: shown });
+        written.map_err(|error| unrecorded(&error))?;
+        outcome.map(Answer::Receipt)
+    }
+
+    fn decided(&self, what: String, tier: Option<Tier>, action: Option<&ActionId>, verdict: Verdict) {
+        tracing::info!(tool = %self.tool, call = %what, ?verdict, "decided");
+        self.shared.observer.tell(&Event::Decided {
+            call: self.call.to_string(),
+            what,
+            tier: tier.map(tier_word),
+            action: action.map(ToString::to_string),
+            verdict,
+        });
+    }
+
+    fn decided_lazily(&self, texts: impl FnOnce() -> (String, Tier, Option<ActionId>)) {
+        if self.shared.observer.is_listening() {
+            let (what, tier, action) = texts();
+            self.decided(what, Some(tier), action.as_ref(), Verdict::Allow);
+        }
+    }
+}
+
+/// What a guest is told of a refusal: codes, never content.
+fn error_of(denial: &Denial) -> CallError {
+    let message = denial.message();
+    match denial.code {
+        Code::TargetAbsent => CallError::NotFound(message),
+        Code::TargetChanged => CallError::Conflict(message),
+        Code::BudgetExhausted => CallError::BudgetExhausted(message),
+        Code::Malformed => CallError::Invalid(message),
+        _ => CallError::Denied {
+            code: denial.code.as_str().to_owned(),
+            action: denial.action.as_ref().map_or_else(String::new, ToString::to_string),
+            message,
+        },
+    }
+}
+
+/// What cannot be recorded does not happen.
+fn unrecorded(error: &crate::audit::Error) -> CallError {
+    match error {
+        crate::audit::Error::BudgetExhausted(_) => CallError::BudgetExhausted(error.to_string()),
+        _ => {
+            tracing::error!(%error, "the record could not be written");
+            CallError::Unavailable { message: "the record cannot be written, so nothing may happen".to_owned(), retry_after_ms: None }
+        }
+    }
+}
+
+/// Takes secrets out of what a guest gets.
+fn redact(answer: Answer, redactor: &Redactor) -> Answer {
+    let json = |text: String| match serde_json::from_str(&text) {
+        Ok(mut value) => {
+            redactor.json(&mut value);
+            value.to_string()
+        }
+        Err(_) => redactor.text(&text).into_owned(),
+    };
+    match answer {
+        Answer::Json(text) => Answer::Json(json(text)),
+        Answer::Page(Page { items, count, continue_token, truncated }) => {
+            Answer::Page(Page { items: json(items), count, continue_token, truncated })
+        }
+        Answer::Text(text, cut) => Answer::Text(redactor.text(&text).into_owned(), cut),
+        Answer::Response(Response { status, headers, body, truncated, elapsed_ms, tls }) => Answer::Response(Response {
+            status,
+            headers: headers
+                .into_iter()
+                .filter(|(name, _)| !matches!(name.to_ascii_lowercase().as_str(), "set-cookie" | "authorization" | "proxy-authenticate" | "www-authenticate"))
+                .map(|(name, value)| (name, redactor.text(&value).into_owned()))
+                .collect(),
+            body: redactor.bytes(&body).into_owned(),
+            truncated,
+            elapsed_ms,
+            tls,
+        }),
+        Answer::Done | Answer::Time(_) | Answer::Reached(_) | Answer::Receipt(_) | Answer::Entry(_) | Answer::Version(_) | Answer::Keys(_) => answer,
+    }
+}
+
+/// How much of the run is left.
+pub fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
+}
