@@ -49,14 +49,17 @@
 pub mod bound;
 mod canonical;
 mod chain;
-mod document;
+pub mod document;
 mod entry;
 mod journal;
 pub mod key;
 pub mod redact;
 pub mod sink;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod tool;
+pub mod verify;
 
 pub use document::{Document, Unreadable};
 pub use journal::{Closing, Journal, MutationOutcome, Setup};
