@@ -7,7 +7,6 @@ use crate::{
     checks::{Check, Code, Denial, Outcome},
     facts::{Consequence, Fact, Facts, Seen},
     permit::{Allowed, Observed, Permit, Proposal},
-    policy::Autonomy,
     screen::Screened,
 };
 
@@ -25,13 +24,13 @@ pub enum Decision {
 
 /// Decides a screened call. `facts` are needed for mutations only; a mutation without facts is denied.
 pub fn decide(screened: Screened, facts: Option<Facts>) -> Decision {
-    let Screened { call, action, tier, mut checks, scope, policy, reach, autonomy, data_impact, propose } = screened;
+    let Screened { call, action, tier, mut checks, scope, policy, reach, propose } = screened;
     let mutation = match call {
         Call::Ambient(call) => {
-            return Decision::Allow(Allowed::Ambient(Permit { call, action, tier, scope, policy, observed: None, reach }));
+            return Decision::Allow(Allowed::Ambient(Permit { call, action, tier, checks, scope, policy, observed: None, reach }));
         }
         Call::Read(call) => {
-            return Decision::Allow(Allowed::Read(Permit { call, action, tier, scope, policy, observed: None, reach }));
+            return Decision::Allow(Allowed::Read(Permit { call, action, tier, checks, scope, policy, observed: None, reach }));
         }
         Call::Mutation(mutation) => mutation,
     };
@@ -40,10 +39,7 @@ pub fn decide(screened: Screened, facts: Option<Facts>) -> Decision {
     let mut observed = None;
     let verdict = match &facts {
         None => Err((Code::Unknown, Some(String::from("no facts were gathered")))),
-        Some(facts) => look(&mutation, facts).and_then(|seen| {
-            observed = seen;
-            if data_impact && autonomy < Autonomy::AutomateDestructive { Err((Code::DataImpact, None)) } else { Ok(()) }
-        }),
+        Some(facts) => look(&mutation, facts).map(|seen| observed = seen),
     };
     checks.set(Check::Data, settle(verdict, &mut detail));
     if let Some(facts) = &facts {
@@ -52,9 +48,9 @@ pub fn decide(screened: Screened, facts: Option<Facts>) -> Decision {
     }
 
     if let Some((_, code)) = checks.first_failure() {
-        return Decision::Deny(Denial::new(code, Call::Mutation(mutation), action, Some(tier), checks, detail));
+        return Decision::Deny(Box::new(Denial { code, call: Some(Call::Mutation(mutation)), action, tier: Some(tier), checks, detail }));
     }
-    let permit = Permit { call: mutation, action, tier, scope, policy, observed, reach };
+    let permit = Permit { call: mutation, action, tier, checks, scope, policy, observed, reach };
     if propose { Decision::Propose(Proposal { permit }) } else { Decision::Allow(Allowed::Mutation(permit)) }
 }
 

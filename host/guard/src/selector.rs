@@ -12,8 +12,9 @@ use crate::{
     name::Invalid,
 };
 
-/// The most requirements in one selector.
+/// The most requirements in one selector, and its longest text.
 const MAX_REQUIREMENTS: usize = 16;
+const MAX_BYTES: usize = 1024;
 
 fn is_key(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
@@ -30,14 +31,14 @@ fn is_value(value: &str) -> bool {
 }
 
 impl LabelSelector {
-    /// Parses what `kubectl -l` takes: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. At most 16 requirements.
+    /// Parses what `kubectl -l` takes: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. At most 16 requirements in 1 KiB.
     pub fn parse(input: &str) -> Result<Self, Invalid> {
-        let bad = || Invalid::new("label selector", input, "requirements such as `app=web,tier in (a,b),!legacy`, at most 16");
+        let bad = || Invalid::new("label selector", input, "requirements such as `app=web,tier in (a,b),!legacy`, at most 16 in 1 KiB");
         let mut requirements = Vec::new();
         for part in split(input).ok_or_else(bad)? {
             requirements.push(requirement(part).ok_or_else(bad)?);
         }
-        if requirements.len() > MAX_REQUIREMENTS { Err(bad()) } else { Ok(Self(requirements)) }
+        if requirements.len() > MAX_REQUIREMENTS || input.len() > MAX_BYTES { Err(bad()) } else { Ok(Self(requirements)) }
     }
 }
 
@@ -102,10 +103,15 @@ impl fmt::Display for Requirement {
 }
 
 impl FieldSelector {
-    /// Parses `path=value,path!=value`. `metadata.namespace` is refused: the namespace is a field of its own. At most 16 requirements.
+    /// Parses `path=value,path!=value`. `metadata.namespace` is refused: the namespace is a field of its own. At most 16 requirements in 1 KiB.
     pub fn parse(input: &str) -> Result<Self, Invalid> {
-        let bad =
-            || Invalid::new("field selector", input, "requirements such as `status.phase=Pending`, at most 16, without metadata.namespace");
+        let bad = || {
+            Invalid::new(
+                "field selector",
+                input,
+                "requirements such as `status.phase=Pending`, at most 16 in 1 KiB, without metadata.namespace",
+            )
+        };
         let mut requirements = Vec::new();
         for part in input.split(',').map(str::trim).filter(|_| !input.trim().is_empty()) {
             let (path, equal, value) = match part.split_once("!=") {
@@ -119,7 +125,7 @@ impl FieldSelector {
             }
             requirements.push((path.to_owned(), equal, value.to_owned()));
         }
-        if requirements.len() > MAX_REQUIREMENTS { Err(bad()) } else { Ok(Self(requirements)) }
+        if requirements.len() > MAX_REQUIREMENTS || input.len() > MAX_BYTES { Err(bad()) } else { Ok(Self(requirements)) }
     }
 }
 
