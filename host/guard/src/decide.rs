@@ -27,10 +27,10 @@ pub fn decide(screened: Screened, facts: Option<Facts>) -> Decision {
     let Screened { call, action, tier, mut checks, scope, policy, reach, propose } = screened;
     let mutation = match call {
         Call::Ambient(call) => {
-            return Decision::Allow(Allowed::Ambient(Permit { call, action, tier, scope, policy, observed: None, reach }));
+            return Decision::Allow(Allowed::Ambient(Permit { call, action, tier, checks, scope, policy, observed: None, reach }));
         }
         Call::Read(call) => {
-            return Decision::Allow(Allowed::Read(Permit { call, action, tier, scope, policy, observed: None, reach }));
+            return Decision::Allow(Allowed::Read(Permit { call, action, tier, checks, scope, policy, observed: None, reach }));
         }
         Call::Mutation(mutation) => mutation,
     };
@@ -50,7 +50,7 @@ pub fn decide(screened: Screened, facts: Option<Facts>) -> Decision {
     if let Some((_, code)) = checks.first_failure() {
         return Decision::Deny(Box::new(Denial { code, call: Some(Call::Mutation(mutation)), action, tier: Some(tier), checks, detail }));
     }
-    let permit = Permit { call: mutation, action, tier, scope, policy, observed, reach };
+    let permit = Permit { call: mutation, action, tier, checks, scope, policy, observed, reach };
     if propose { Decision::Propose(Proposal { permit }) } else { Decision::Allow(Allowed::Mutation(permit)) }
 }
 

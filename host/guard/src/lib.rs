@@ -16,7 +16,7 @@
 //! ```compile_fail,E0451
 //! # use infraagent_guard::{call::{Mutation, Read}, permit::Permit};
 //! fn forge(call: Mutation, honest: Permit<Read>) -> Permit<Mutation> {
-//!     Permit { call, action: None, tier: honest.tier(), scope: todo!(), policy: String::new(), observed: None, reach: todo!() }
+//!     Permit { call, action: None, tier: honest.tier(), checks: *honest.checks(), scope: todo!(), policy: String::new(), observed: None, reach: todo!() }
 //! }
 //! ```
 //!

@@ -5,9 +5,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::action::id;
 use crate::kinds::{Kind, Pod};
 use crate::reference::{ObjectRef, Workload};
-use crate::action::id;
 use crate::{Cx, Declares, Error, Result, UsedBy, backend, verb};
 
 /// What the host wrote to the audit record.

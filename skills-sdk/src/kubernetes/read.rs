@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::query::{Listing, LogQuery, LogText, Page, Query, RawPage};
+use crate::action::id;
 use crate::kinds::{Event, Kind};
 use crate::reference::{ObjectRef, Ref};
-use crate::action::id;
 use crate::{Cx, Declares, Result, UsedBy, backend, verb};
 
 /// The most items of one page.
