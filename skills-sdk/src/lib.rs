@@ -66,6 +66,7 @@
 //! cargo rustc --release --target wasm32-unknown-unknown --crate-type cdylib --features skills-sdk/describe   # asked once for tools and schemas, then discarded
 //! ```
 //!
+//! Both with `CARGO_ENCODED_RUSTFLAGS` that remap the paths of the machine (`--remap-path-prefix`), since panics carry file names.
 //! Imports that the tools never call are not in the component. The describer imports nothing; schemas do not ship.
 
 mod action;
