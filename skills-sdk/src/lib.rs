@@ -43,7 +43,7 @@
 //!
 //! # Sharing code between tools
 //!
-//! A helper function says which actions it uses, and each tool that calls it must list them:
+//! A shared function says which actions it uses, and each tool that calls it must list them:
 //!
 //! ```ignore
 //! fn pods_of<T: Uses<WatchPods>>(cx: &Cx<T>, namespace: &str) -> Result<Vec<Pod>> {
