@@ -78,7 +78,9 @@ pub enum Error {
         message: String,
     },
     /// Something else was asked.
-    #[error("turn {turn}: the request differs from the recording (- recorded, + asked)\n{diff}if the change is intended, run once with --update-replay")]
+    #[error(
+        "turn {turn}: the request differs from the recording (- recorded, + asked)\n{diff}if the change is intended, run once with --update-replay"
+    )]
     Differs {
         /// Which turn.
         turn: usize,

@@ -29,8 +29,11 @@ const MAPS: [&str; 6] = ["properties", "patternProperties", "$defs", "definition
 /// Keywords whose value is data, not a schema.
 const DATA: [&str; 5] = ["const", "enum", "default", "examples", "required"];
 const OTHER_BASES: [&str; 6] = ["$id", "id", "$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveRef"];
-const DIALECTS: [&str; 3] =
-    ["http://json-schema.org/draft-07/schema", "https://json-schema.org/draft/2019-09/schema", "https://json-schema.org/draft/2020-12/schema"];
+const DIALECTS: [&str; 3] = [
+    "http://json-schema.org/draft-07/schema",
+    "https://json-schema.org/draft/2019-09/schema",
+    "https://json-schema.org/draft/2020-12/schema",
+];
 
 /// The compiled schema of a tool's arguments.
 #[derive(Debug)]
@@ -191,9 +194,7 @@ impl<'a> Walk<'a> {
     fn value(&mut self, value: &'a Value, depth: usize, at: &str) -> Result<(), InvalidSchema> {
         match value {
             Value::Object(_) => self.schema(value, depth, at),
-            Value::Array(items) => {
-                items.iter().enumerate().try_for_each(|(index, item)| self.value(item, depth, &format!("{at}/{index}")))
-            }
+            Value::Array(items) => items.iter().enumerate().try_for_each(|(index, item)| self.value(item, depth, &format!("{at}/{index}"))),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
         }
     }

@@ -318,14 +318,14 @@ fn message(message: &Message) -> RecordedMessage {
     let Message { role, content } = message;
     let piece = |piece: &Content| match piece {
         Content::Text { text, trust } => RecordedContent::Text(normalise(&trust.mark(text))),
-        Content::ToolUse(call) => {
-            RecordedContent::Call(RecordedCall { id: Some(call.id.clone()), name: call.name.clone(), arguments: normalise_json(&call.arguments) })
+        Content::ToolUse(call) => RecordedContent::Call(RecordedCall {
+            id: Some(call.id.clone()),
+            name: call.name.clone(),
+            arguments: normalise_json(&call.arguments),
+        }),
+        Content::ToolResult(result) => {
+            RecordedContent::Result { call: result.call.clone(), error: result.status.is_error(), text: normalise(&result.wire_text()) }
         }
-        Content::ToolResult(result) => RecordedContent::Result {
-            call: result.call.clone(),
-            error: result.status.is_error(),
-            text: normalise(&result.wire_text()),
-        },
     };
     RecordedMessage { role: role.as_str().to_owned(), content: content.iter().map(piece).collect() }
 }
