@@ -88,8 +88,9 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
     let endpoint = view.endpoint(policy);
 
     let tool = policy.sheet.tool(&tool);
-    let action = claimed.as_ref().and_then(|id| policy.sheet.action(id));
-    checks.set(Check::Action, outcome(covered(policy, &call, &view, tool, claimed.as_ref(), action)));
+    let found = claimed.as_ref().and_then(|id| policy.sheet.find(id));
+    let action = found.map(|(_, action)| action);
+    checks.set(Check::Action, outcome(covered(policy, &call, &view, tool, claimed.as_ref(), found)));
 
     let listed = tier(&call, &policy.environment);
     checks.set(Check::Tier, outcome(listed.ok_or(Code::NotListed).and_then(|tier| through_the_right_interface(&call, tier))));
@@ -161,7 +162,7 @@ fn covered(
     view: &View<'_>,
     tool: Option<&Tool>,
     claimed: Option<&ActionId>,
-    action: Option<&Action>,
+    found: Option<(usize, &Action)>,
 ) -> Result<(), Code> {
     let tool = tool.ok_or(Code::NotThisTool)?;
     if !call.is_bounded() {
@@ -175,9 +176,9 @@ fn covered(
             Ambient::StateGet(_) | Ambient::StatePut(_) | Ambient::StateRemove(_) | Ambient::StateKeys(_) => Err(Code::StateNotDeclared),
         };
     }
-    let claimed = claimed.ok_or(Code::MissingAction)?;
-    let action = action.ok_or(Code::UndeclaredAction)?;
-    if !tool.may_claim(claimed) {
+    claimed.ok_or(Code::MissingAction)?;
+    let (position, action) = found.ok_or(Code::UndeclaredAction)?;
+    if !tool.may_claim(position) {
         return Err(Code::NotThisTool);
     }
     match (&action.grant, view) {
