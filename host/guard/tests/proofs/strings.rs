@@ -161,7 +161,8 @@ proptest! {
         if let Ok(kind) = GroupResource::parse(&input) {
             let again = GroupResource::new(kind.group(), kind.resource()).unwrap();
             prop_assert_eq!(&again, &kind);
-            prop_assert_eq!(GroupResource::parse(&kind.to_string()).unwrap().resource(), kind.resource());
+            let printed = GroupResource::parse(&kind.to_string()).unwrap();
+            prop_assert_eq!(printed.resource(), kind.resource());
             prop_assert_eq!(GroupResource::parse(&kind.singular()).unwrap(), kind);
         }
     }
