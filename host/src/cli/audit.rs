@@ -221,7 +221,7 @@ mod tests {
         let report = verify(&document, None, None);
         for shown in [text(Path::new("f"), &run, &report), table(&run)] {
             let plain = anstream::adapter::strip_str(&shown).to_string();
-            assert!(!plain.chars().any(|character| character != '\n' && crate::audit::escape_terminal(&character.to_string()) != character.to_string()), "{plain:?}");
+            assert!(!plain.chars().any(|character| character != '\n' && escape_terminal(&character.to_string()) != character.to_string()), "{plain:?}");
             assert!(!plain.contains("\n✔ authentic"), "{plain}");
         }
     }
