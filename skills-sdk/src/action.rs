@@ -28,12 +28,19 @@ pub trait Declares<V>: Action {}
 )]
 pub trait Uses<A: Action> {}
 
+/// The tool `T` lists the action: [`Uses`], seen from the action.
+///
+/// The verbs are bounded by this, since the compiler would otherwise conclude from a tool with a single action which action must be meant.
+pub trait UsedBy<T>: Action {}
+
+impl<A: Action, T: Uses<A>> UsedBy<T> for A {}
+
 /// The tool belongs to a skill with memory across runs.
 #[diagnostic::on_unimplemented(
     message = "the skill of the tool `{Self}` has no memory: actions.yaml does not ask for state",
     label = "there is no state to use",
     note = "write `state: true` at the top level of actions.yaml; the host then links the `state` interface",
-    note = "a helper function is generic over it: `fn remember<T: Remembers>(cx: &Cx<T>)`"
+    note = "a shared function is generic over it: `fn remember<T: Remembers>(cx: &Cx<T>)`"
 )]
 pub trait Remembers {}
 

@@ -74,7 +74,9 @@ impl fmt::Display for Error {
             Self::Conflict(message) => write!(f, "conflict: {message}"),
             Self::Invalid(message) => write!(f, "invalid: {message}"),
             Self::Unavailable { message, retry_after: None } => write!(f, "unavailable: {message}"),
-            Self::Unavailable { message, retry_after: Some(after) } => write!(f, "unavailable: {message}; ask again in {} ms", after.as_millis()),
+            Self::Unavailable { message, retry_after: Some(after) } => {
+                write!(f, "unavailable: {message}; ask again in {} ms", after.as_millis())
+            }
             Self::BudgetExhausted(message) => write!(f, "budget exhausted: {message}"),
             Self::Timeout => f.write_str("timed out"),
             Self::Internal(incident) => write!(f, "internal error of the host, incident `{incident}`"),

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::action::id;
-use crate::{Cx, Declares, Result, Uses, backend, verb};
+use crate::{Cx, Declares, Result, UsedBy, backend, verb};
 
 /// A request that only reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,8 +167,7 @@ impl<T> Cx<T> {
     /// Sends a GET or HEAD.
     pub fn fetch<A>(&self, action: A, request: &Read) -> Result<Response>
     where
-        A: Declares<verb::HttpRead>,
-        T: Uses<A>,
+        A: Declares<verb::HttpRead> + UsedBy<T>,
     {
         backend::http_read(id(action), request)
     }
@@ -176,8 +175,7 @@ impl<T> Cx<T> {
     /// Sends a POST, PUT or PATCH that the environment lists under `writes`.
     pub fn send<A>(&self, action: A, request: &Write, reason: &str) -> Result<Response>
     where
-        A: Declares<verb::HttpMutation>,
-        T: Uses<A>,
+        A: Declares<verb::HttpMutation> + UsedBy<T>,
     {
         backend::http_mutation(id(action), request, reason)
     }

@@ -19,11 +19,11 @@ pub use batch::{Job, JobSpec, JobStatus};
 pub use core::{Event, EventSeries, EventSource, InvolvedObject, Namespace, NamespaceStatus, Service, ServicePort, ServiceSpec};
 pub use meta::{Condition, LabelSelector, Meta, OwnerReference, Time};
 pub use node::{Node, NodeSpec, NodeStatus, NodeSystemInfo, Taint};
-pub use pod::{
-    Container, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, ResourceRequirements, Running, Terminated, Waiting,
-};
+pub use pod::{Container, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, ResourceRequirements, Running, Terminated, Waiting};
 pub use quantity::Quantity;
-pub use storage::{PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus, ResourceQuota, ResourceQuotaSpec, ResourceQuotaStatus};
+pub use storage::{
+    PersistentVolumeClaim, PersistentVolumeClaimSpec, PersistentVolumeClaimStatus, ResourceQuota, ResourceQuotaSpec, ResourceQuotaStatus,
+};
 pub use workloads::{
     DaemonSet, DaemonSetStatus, Deployment, DeploymentSpec, DeploymentStatus, PodTemplate, ReplicaSet, ReplicaSetStatus, StatefulSet,
     StatefulSetSpec, StatefulSetStatus, WorkloadSpec,
@@ -124,16 +124,16 @@ macro_rules! part {
         }
 
         impl $crate::kinds::json::FromJson for $name {
-            fn from_json(value: &serde_json::Value) -> Result<Self, $crate::kinds::json::Mismatch> {
-                let object = $crate::kinds::json::object(value)?;
-                Ok(Self { $($field: $crate::kinds::json::field(object, $crate::kinds::json::key!($field))?,)* })
+            fn read(&mut self, value: &serde_json::Value) -> $crate::kinds::json::Outcome {
+                $crate::kinds::json::is_object(value)?;
+                $($crate::kinds::json::field(&mut self.$field, value, $crate::kinds::json::key!($field))?;)*
+                Ok(())
             }
         }
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let value = serde_json::Value::deserialize(deserializer)?;
-                $crate::kinds::json::FromJson::from_json(&value).map_err(serde::de::Error::custom)
+                $crate::kinds::json::document(deserializer)
             }
         }
     };

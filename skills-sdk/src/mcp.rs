@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::action::id;
-use crate::{Action, Cx, Declares, Result, Uses, backend, verb};
+use crate::{Action, Cx, Declares, Result, UsedBy, backend, verb};
 
 /// An action on an MCP server. Implemented by `skill!` from `mcp: { server: ... }`.
 #[diagnostic::on_unimplemented(
@@ -20,8 +20,7 @@ impl<T> Cx<T> {
     /// Calls a tool that the environment lists as read.
     pub fn mcp_read<A, R: DeserializeOwned>(&self, action: A, tool: &str, arguments: &impl Serialize) -> Result<R>
     where
-        A: Declares<verb::McpRead> + OnServer,
-        T: Uses<A>,
+        A: Declares<verb::McpRead> + OnServer + UsedBy<T>,
     {
         let answer = backend::mcp_read(id(action), A::SERVER, tool, &serde_json::to_string(arguments)?)?;
         Ok(serde_json::from_str(&answer)?)
@@ -30,8 +29,7 @@ impl<T> Cx<T> {
     /// Calls a tool that changes something.
     pub fn mcp_call<A, R: DeserializeOwned>(&self, action: A, tool: &str, arguments: &impl Serialize, reason: &str) -> Result<R>
     where
-        A: Declares<verb::McpMutation> + OnServer,
-        T: Uses<A>,
+        A: Declares<verb::McpMutation> + OnServer + UsedBy<T>,
     {
         let answer = backend::mcp_mutation(id(action), A::SERVER, tool, &serde_json::to_string(arguments)?, reason)?;
         Ok(serde_json::from_str(&answer)?)

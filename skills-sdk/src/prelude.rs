@@ -5,5 +5,6 @@ pub use serde_json::{Value, json};
 pub use crate::kinds::{ClusterKind, Kind, NamespacedKind};
 pub use crate::kubernetes::{LogQuery, Query, Receipt};
 pub use crate::{
-    Cx, Declares, Error, Level, ObjectRef, Output, Remembers, Resource, Result, Severity, Uses, Workload, WorkloadKind, args, output, tool, verb,
+    Cx, Declares, Error, Level, ObjectRef, Output, Remembers, Resource, Result, Severity, Uses, Workload, WorkloadKind, args, output, tool,
+    verb,
 };

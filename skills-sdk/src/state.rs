@@ -1,7 +1,5 @@
 //! Memory across runs, per agent and skill, with compare-and-swap: in a failover two runs may overlap.
 
-use std::marker::PhantomData;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -9,9 +7,7 @@ use crate::{Cx, Remembers, Result, backend};
 
 /// The memory of a skill that says `state: true` in its sheet.
 #[derive(Debug)]
-pub struct State<T> {
-    tool: PhantomData<fn() -> T>,
-}
+pub struct State(());
 
 /// An entry of the memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,15 +27,15 @@ impl Entry {
 
 impl<T> Cx<T> {
     /// The memory of the skill.
-    pub fn state(&self) -> State<T>
+    pub fn state(&self) -> State
     where
         T: Remembers,
     {
-        State { tool: PhantomData }
+        State(())
     }
 }
 
-impl<T: Remembers> State<T> {
+impl State {
     /// Reads an entry.
     pub fn get(&self, key: &str) -> Result<Option<Entry>> {
         backend::state_get(key)

@@ -31,8 +31,8 @@ use crate::sheet::Sheet;
 use crate::tool::{Description, Entry};
 use crate::{Error, Output, Result};
 
-pub(crate) use world::with;
 use world::World;
+pub(crate) use world::with;
 
 /// A skill, as `skill!` hands it to tests.
 #[derive(Debug, Clone, Copy)]

@@ -28,7 +28,10 @@ fn lists_pods_of_all_namespaces_page_by_page() {
     let output = host.call("list_pods", json!({})).unwrap();
     assert_eq!(output.summary, "3 pods, 1 of them not well");
     assert_eq!(output.content["complete"], json!(true));
-    assert_eq!(output.content["pods"][0], json!({ "namespace": "apps", "name": "web-1", "phase": "Running", "ready": true, "restarts": 0 }));
+    assert_eq!(
+        output.content["pods"][0],
+        json!({ "namespace": "apps", "name": "web-1", "phase": "Running", "ready": true, "restarts": 0 })
+    );
     assert_eq!(host.calls().len(), 3, "one call per page");
     assert!(host.calls().iter().all(|call| call.action.as_deref() == Some("list-pods")));
 }

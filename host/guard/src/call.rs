@@ -20,6 +20,19 @@ pub enum Call {
     Mutation(Mutation),
 }
 
+impl Call {
+    /// False if a number or text is beyond the bounds that its field states.
+    pub(crate) fn is_bounded(&self) -> bool {
+        match self {
+            Self::Ambient(Ambient::Finding(finding)) => finding.message.len() <= Finding::MAX_MESSAGE,
+            Self::Read(Read::List(list)) => (1..=List::MAX_LIMIT).contains(&list.limit),
+            Self::Read(Read::Logs(logs)) => (1..=Logs::MAX_LINES).contains(&logs.tail_lines),
+            Self::Mutation(mutation) => mutation.reason.len() <= Mutation::MAX_REASON,
+            Self::Ambient(_) | Self::Read(_) => true,
+        }
+    }
+}
+
 /// Capabilities that every skill has (state only if its sheet says so). They carry no action id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ambient {
@@ -52,17 +65,18 @@ pub struct LogLine {
     pub fields: Vec<(String, String)>,
 }
 
-/// How much a log line matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// For the skill's author.
-    Debug,
-    /// Normal progress.
-    Info,
-    /// Unexpected, but handled.
-    Warn,
-    /// Something failed.
-    Error,
+words! {
+    /// How much a log line matters.
+    LogLevel {
+        /// For the skill's author.
+        Debug = "debug",
+        /// Normal progress.
+        Info = "info",
+        /// Unexpected, but handled.
+        Warn = "warn",
+        /// Something failed.
+        Error = "error",
+    }
 }
 
 /// A finding for the report.
@@ -81,15 +95,16 @@ impl Finding {
     pub const MAX_MESSAGE: usize = 1024;
 }
 
-/// How bad a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Good to know.
-    Info,
-    /// Should be looked at.
-    Warning,
-    /// Must be looked at now.
-    Critical,
+words! {
+    /// How bad a finding is.
+    Severity {
+        /// Good to know.
+        Info = "info",
+        /// Should be looked at.
+        Warning = "warning",
+        /// Must be looked at now.
+        Critical = "critical",
+    }
 }
 
 /// Writes an entry of the agent's memory.
@@ -270,10 +285,12 @@ pub enum Requirement {
 
 /// A label selector as `kubectl -l` takes it, parsed. Empty selects everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct LabelSelector(pub Vec<Requirement>);
 
 /// A field selector, parsed: path, equal or not, value. Empty selects everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct FieldSelector(pub Vec<(String, bool, String)>);
 
 /// Reads the log of a container.
@@ -309,17 +326,18 @@ pub struct Wait {
     pub timeout_ms: u32,
 }
 
-/// What can be waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
-    /// The object says it is ready.
-    Ready,
-    /// The newest revision is everywhere.
-    RolledOut,
-    /// The object no longer exists.
-    Gone,
-    /// A job or pod has ended well.
-    Completed,
+words! {
+    /// What can be waited for.
+    Condition {
+        /// The object says it is ready.
+        Ready = "ready",
+        /// The newest revision is everywhere.
+        RolledOut = "rolled-out",
+        /// The object no longer exists.
+        Gone = "gone",
+        /// A job or pod has ended well.
+        Completed = "completed",
+    }
 }
 
 /// GET or HEAD.
@@ -340,8 +358,9 @@ pub struct HttpRead {
     pub request: HttpRequest,
 }
 
-/// The part of a request that all methods share.
+/// The part of a request that all methods share. Only [`HttpRequest::parse`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HttpRequest {
     /// An endpoint of the environment; never a URL.
     pub endpoint: EndpointName,
@@ -367,7 +386,8 @@ impl HttpRequest {
         "x-github-api-version",
     ];
 
-    /// Checks headers and query: known lower-case names, printable values, at most 32 each of at most 1 KiB; no `_method` parameter.
+    /// Checks headers and query: known lower-case names, printable values, at most 32 each of at most 1 KiB; no parameter that
+    /// frameworks take for a method (`_method`, `$httpMethod`, `X-HTTP-Method-Override` and their spellings).
     pub fn parse(endpoint: &str, path: &str, query: Vec<(String, String)>, headers: Vec<(String, String)>) -> Result<Self, Invalid> {
         let small = |pairs: &[(String, String)]| pairs.len() <= 32 && pairs.iter().all(|(k, v)| k.len() <= 128 && v.len() <= 1024);
         if !small(&query) || !small(&headers) {
@@ -379,11 +399,18 @@ impl HttpRequest {
         if let Some((name, _)) = headers.iter().find(|(_, value)| value.bytes().any(|b| !(b == b'\t' || (0x20..0x7f).contains(&b)))) {
             return Err(Invalid::new("value of header", name, "printable ASCII"));
         }
-        if let Some((bad, _)) = query.iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("_method")) {
+        if let Some((bad, _)) = query.iter().find(|(name, _)| overrides_method(name)) {
             return Err(Invalid::new("query parameter", bad, "no method override"));
         }
         Ok(Self { endpoint: EndpointName::parse(endpoint)?, path: HttpPath::parse(path)?, query, headers })
     }
+}
+
+/// Punctuation is ignored, since frameworks fold it: PHP makes `_method` of `.method`.
+fn overrides_method(name: &str) -> bool {
+    let word: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    let bare = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    (word == "method" && !bare) || word.ends_with("httpmethod") || word.ends_with("methodoverride")
 }
 
 /// A tool of an MCP server of the environment.
@@ -447,17 +474,6 @@ pub struct Target {
     pub name: ObjectName,
 }
 
-/// Kinds of workloads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Workload {
-    /// apps/deployments
-    Deployment,
-    /// apps/statefulsets
-    StatefulSet,
-    /// apps/daemonsets
-    DaemonSet,
-}
-
 /// Sets the number of replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scale {
@@ -469,28 +485,6 @@ pub struct Scale {
     pub name: ObjectName,
     /// How many it shall be.
     pub replicas: u32,
-}
-
-/// Kinds that have a number of replicas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scalable {
-    /// apps/deployments
-    Deployment,
-    /// apps/statefulsets
-    StatefulSet,
-}
-
-/// Whom a sync request asks. The host owns the annotation's key and value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Sync {
-    /// kustomizations.kustomize.toolkit.fluxcd.io
-    FluxKustomization,
-    /// helmreleases.helm.toolkit.fluxcd.io
-    FluxHelmRelease,
-    /// applications.argoproj.io
-    ArgoApplication,
-    /// externalsecrets.external-secrets.io
-    ExternalSecret,
 }
 
 /// What is deleted: exactly the object that was looked at.
@@ -508,31 +502,6 @@ pub struct Victim {
     pub resource_version: ResourceVersion,
     /// Seconds to end in; none: the object's own.
     pub grace_seconds: Option<u32>,
-}
-
-/// Kinds that can be deleted. No kind that holds data exists here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Disposable {
-    /// pods
-    Pod,
-    /// batch/jobs
-    Job,
-    /// batch/cronjobs
-    CronJob,
-    /// apps/replicasets
-    ReplicaSet,
-    /// apps/deployments
-    Deployment,
-    /// apps/statefulsets
-    StatefulSet,
-    /// apps/daemonsets
-    DaemonSet,
-    /// services
-    Service,
-    /// networking.k8s.io/ingresses
-    Ingress,
-    /// autoscaling/horizontalpodautoscalers
-    HorizontalPodAutoscaler,
 }
 
 /// A request that the site says changes something.
@@ -558,7 +527,11 @@ pub enum WriteMethod {
 }
 
 macro_rules! kinds {
-    ($($type:ident { $($variant:ident => $group:literal, $resource:literal);+ $(;)? })+) => {$(
+    ($($(#[$doc:meta])* $type:ident { $($variant:ident => $group:literal, $resource:literal);+ $(;)? })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $type { $(#[doc = concat!($resource, ".", $group)] $variant),+ }
+
         impl $type {
             /// Every value.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
@@ -578,21 +551,25 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// Kinds of workloads.
     Workload {
         Deployment => "apps", "deployments";
         StatefulSet => "apps", "statefulsets";
         DaemonSet => "apps", "daemonsets";
     }
+    /// Kinds that have a number of replicas.
     Scalable {
         Deployment => "apps", "deployments";
         StatefulSet => "apps", "statefulsets";
     }
+    /// Whom a sync request asks. The host owns the annotation's key and value.
     Sync {
         FluxKustomization => "kustomize.toolkit.fluxcd.io", "kustomizations";
         FluxHelmRelease => "helm.toolkit.fluxcd.io", "helmreleases";
         ArgoApplication => "argoproj.io", "applications";
         ExternalSecret => "external-secrets.io", "externalsecrets";
     }
+    /// Kinds that can be deleted. No kind that holds data exists here.
     Disposable {
         Pod => "", "pods";
         Job => "batch", "jobs";

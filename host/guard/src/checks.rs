@@ -1,68 +1,35 @@
 //! What was checked, with which outcome, and the refusal that follows from it.
 
-use alloc::{boxed::Box, format, string::String};
+use alloc::{format, string::String};
 use core::fmt;
 
 use crate::{call::Call, name::ActionId, policy::Tier};
 
-/// The checks, in the order in which they are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Check {
-    /// The action is declared, in the tool's list, and covers this verb and target.
-    Action,
-    /// The tier is known: from the verb, for http and mcp from the environment.
-    Tier,
-    /// The agent's autonomy reaches the tier.
-    Autonomy,
-    /// The namespaces and endpoints belong to the environment.
-    Environment,
-    /// Nothing in the agent's deny list matches.
-    DenyList,
-    /// Something in the agent's allow list matches, if there is one.
-    AllowList,
-    /// The platform's policy: freeze, suspension, ceilings.
-    Platform,
-    /// The run has calls, bytes and time left.
-    Budget,
-    /// No consequence for data.
-    Data,
-    /// The action's pre-conditions hold.
-    Preconditions,
-    /// The action is not cooling down on this target.
-    Cooldown,
-}
-
-impl Check {
-    /// All of them, in order.
-    pub const ALL: [Self; 11] = [
-        Self::Action,
-        Self::Tier,
-        Self::Autonomy,
-        Self::Environment,
-        Self::DenyList,
-        Self::AllowList,
-        Self::Platform,
-        Self::Budget,
-        Self::Data,
-        Self::Preconditions,
-        Self::Cooldown,
-    ];
-
-    /// One word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Action => "action",
-            Self::Tier => "tier",
-            Self::Autonomy => "autonomy",
-            Self::Environment => "environment",
-            Self::DenyList => "deny-list",
-            Self::AllowList => "allow-list",
-            Self::Platform => "platform",
-            Self::Budget => "budget",
-            Self::Data => "data",
-            Self::Preconditions => "preconditions",
-            Self::Cooldown => "cooldown",
-        }
+words! {
+    /// The checks, in the order in which they are made.
+    Check {
+        /// The action is declared, in the tool's list, and covers this verb and target.
+        Action = "action",
+        /// The tier is known: from the verb, for http and mcp from the environment.
+        Tier = "tier",
+        /// The agent's autonomy reaches the tier.
+        Autonomy = "autonomy",
+        /// The namespaces and endpoints belong to the environment.
+        Environment = "environment",
+        /// Nothing in the agent's deny list matches.
+        DenyList = "deny-list",
+        /// Something in the agent's allow list matches, if there is one.
+        AllowList = "allow-list",
+        /// The platform's policy: freeze, suspension, ceilings.
+        Platform = "platform",
+        /// The run has calls, bytes and time left.
+        Budget = "budget",
+        /// No consequence for data.
+        Data = "data",
+        /// The action's pre-conditions hold.
+        Preconditions = "preconditions",
+        /// The action is not cooling down on this target.
+        Cooldown = "cooldown",
     }
 }
 
@@ -119,17 +86,12 @@ impl fmt::Display for Checks {
         for check in Check::ALL {
             let (word, code) = match self.outcome(check) {
                 Outcome::Skipped => continue,
-                Outcome::Pass => ("pass", None),
-                Outcome::Propose => ("propose", None),
-                Outcome::Fail(code) => ("fail", Some(code)),
+                Outcome::Pass => ("pass", ""),
+                Outcome::Propose => ("propose", ""),
+                Outcome::Fail(code) => ("fail:", code.as_str()),
             };
-            if !core::mem::take(&mut first) {
-                f.write_str(" ")?;
-            }
-            write!(f, "{}={word}", check.as_str())?;
-            if let Some(code) = code {
-                write!(f, ":{}", code.as_str())?;
-            }
+            let space = if core::mem::take(&mut first) { "" } else { " " };
+            write!(f, "{space}{}={word}{code}", check.as_str())?;
         }
         Ok(())
     }
@@ -231,17 +193,6 @@ pub struct Denial {
 }
 
 impl Denial {
-    pub(crate) fn new(
-        code: Code,
-        call: Call,
-        action: Option<ActionId>,
-        tier: Option<Tier>,
-        checks: Checks,
-        detail: Option<String>,
-    ) -> Box<Self> {
-        Box::new(Self { code, call: Some(call), action, tier, checks, detail })
-    }
-
     /// What the guest and the model are told.
     pub fn message(&self) -> String {
         match &self.detail {

@@ -26,60 +26,39 @@ impl Fact {
     }
 }
 
-/// A way in which a mutation could destroy data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Consequence {
-    /// A pod that would end owns a claim (generic ephemeral volume): the claim goes with it.
-    EphemeralVolume,
-    /// A pod that would end is the last one that uses a claim already marked for deletion.
-    TerminatingClaim,
-    /// A StatefulSet whose retention policy deletes claims is scaled down or deleted.
-    ClaimRetention,
-    /// A claim or custom resource has the target, or a pod that would end, among its owners: garbage collection would take it.
-    Dependants,
-    /// The target is a declared data resource, owns one, or is owned by one.
-    DeclaredData,
-    /// The target carries a finalizer: what its deletion sets off is another controller's choice.
-    Finalizers,
-    /// The target, or an owner of it, belongs to a database operator.
-    DatabaseOperator,
+words! {
+    /// A way in which a mutation could destroy data.
+    Consequence {
+        /// A pod that would end owns a claim (generic ephemeral volume): the claim goes with it.
+        EphemeralVolume = "ephemeral-volume",
+        /// A pod that would end is the last one that uses a claim already marked for deletion.
+        TerminatingClaim = "terminating-claim",
+        /// A StatefulSet whose retention policy deletes claims is scaled down or deleted.
+        ClaimRetention = "claim-retention",
+        /// A claim or custom resource has the target, or a pod that would end, among its owners: garbage collection would take it.
+        Dependants = "dependants",
+        /// The target is a declared data resource, owns one, or is owned by one.
+        DeclaredData = "declared-data",
+        /// The target carries a finalizer: what its deletion sets off is another controller's choice.
+        Finalizers = "finalizers",
+        /// The target, or an owner of it, belongs to a database operator.
+        DatabaseOperator = "database-operator",
+    }
 }
 
 impl Consequence {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::EphemeralVolume,
-        Self::TerminatingClaim,
-        Self::ClaimRetention,
-        Self::Dependants,
-        Self::DeclaredData,
-        Self::Finalizers,
-        Self::DatabaseOperator,
-    ];
-
-    /// A stable word for the record.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::EphemeralVolume => "ephemeral-volume",
-            Self::TerminatingClaim => "terminating-claim",
-            Self::ClaimRetention => "claim-retention",
-            Self::Dependants => "dependants",
-            Self::DeclaredData => "declared-data",
-            Self::Finalizers => "finalizers",
-            Self::DatabaseOperator => "database-operator",
-        }
-    }
-
     /// The consequences that a mutation can have, and that must be looked at before it is decided.
     pub fn of(effect: &Effect) -> &'static [Self] {
-        use Consequence::{ClaimRetention, DatabaseOperator, DeclaredData, Dependants, EphemeralVolume, TerminatingClaim};
+        use Consequence::{ClaimRetention, DatabaseOperator, DeclaredData, Dependants, EphemeralVolume, Finalizers, TerminatingClaim};
         match effect {
-            Effect::Restart(_) | Effect::Evict(..) | Effect::Rollback(..) => {
+            // Resuming a rollout replaces the pods whose replacement the pause held back.
+            Effect::Restart(_) | Effect::Rollback(..) | Effect::Pause(_, _, false) => {
                 &[EphemeralVolume, TerminatingClaim, Dependants, DeclaredData, DatabaseOperator]
             }
+            Effect::Evict(..) => &[EphemeralVolume, TerminatingClaim, Dependants, DeclaredData, Finalizers, DatabaseOperator],
             Effect::Scale(_) => &[EphemeralVolume, TerminatingClaim, ClaimRetention, Dependants, DeclaredData, DatabaseOperator],
             Effect::Delete(_) => &Self::ALL,
-            Effect::Pause(..) | Effect::RequestSync(..) => &[DeclaredData, DatabaseOperator],
+            Effect::Pause(_, _, true) | Effect::RequestSync(..) => &[DeclaredData, DatabaseOperator],
             Effect::Cordon(..) | Effect::Http(_) | Effect::Mcp(_) => &[],
         }
     }

@@ -16,7 +16,7 @@
 //! ```compile_fail,E0451
 //! # use infraagent_guard::{call::{Mutation, Read}, permit::Permit};
 //! fn forge(call: Mutation, honest: Permit<Read>) -> Permit<Mutation> {
-//!     Permit { call, action: None, tier: honest.tier(), scope: todo!(), policy: String::new(), observed: None, reach: todo!() }
+//!     Permit { call, action: None, tier: honest.tier(), checks: *honest.checks(), scope: todo!(), policy: String::new(), observed: None, reach: todo!() }
 //! }
 //! ```
 //!
@@ -41,6 +41,25 @@
 )]
 
 extern crate alloc;
+
+/// An enum whose every value has one stable text.
+macro_rules! words {
+    ($(#[$doc:meta])* $type:ident { $($(#[$about:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $type { $($(#[$about])* $variant,)+ }
+
+        impl $type {
+            /// Every value, in order.
+            pub const ALL: [Self; [$(Self::$variant),+].len()] = [$(Self::$variant),+];
+
+            /// The stable text: for people, the record and the API.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
 
 pub mod call;
 pub mod checks;

@@ -4,6 +4,7 @@ use alloc::{
     borrow::ToOwned,
     format,
     string::{String, ToString},
+    vec::Vec,
 };
 use core::fmt;
 
@@ -81,15 +82,13 @@ fn is_label(input: &str) -> bool {
 }
 
 fn is_subdomain(input: &str) -> bool {
-    (1..=253).contains(&input.len())
-        && input.split('.').all(|part| {
-            let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-            !part.is_empty() && part.bytes().all(inner) && !part.starts_with('-') && !part.ends_with('-')
-        })
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let is_part = |part: &str| !part.is_empty() && part.bytes().all(inner) && !part.starts_with('-') && !part.ends_with('-');
+    (1..=253).contains(&input.len()) && input.split('.').all(is_part)
 }
 
 fn is_word(input: &str, max: usize, extra: &[u8]) -> bool {
-    (1..=max).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b))
+    (1..=max).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b)) && !input.contains("..")
 }
 
 name!(
@@ -115,7 +114,7 @@ name!(
     EndpointName, "endpoint", "the name of an endpoint of the environment (a-z, 0-9, `-`)", is_label
 );
 name!(
-    /// The name of an MCP tool: letters, digits, `_`, `-`, `.` and `/`, at most 128 characters.
+    /// The name of an MCP tool: letters, digits, `_`, `-`, `.` and `/`, at most 128 characters, no `..`.
     McpTool, "MCP tool", "letters, digits, `_`, `-`, `.`, `/`, at most 128 characters", |s| is_word(s, 128, b"_-./")
 );
 name!(
@@ -132,35 +131,42 @@ name!(
 );
 name!(
     /// A key of an agent's state: letters, digits, `_`, `-`, `.`, `/`, at most 128 characters, no `..`.
-    StateKey, "state key", "letters, digits, `_`, `-`, `.`, `/`, at most 128 characters", |s| is_word(s, 128, b"_-./") && !s.contains("..")
+    StateKey, "state key", "letters, digits, `_`, `-`, `.`, `/`, at most 128 characters", |s| is_word(s, 128, b"_-./")
 );
 name!(
-    /// A path below an endpoint: starts with `/`, printable ASCII, already normal: no `.` or `..` segment, no empty segment, no query, fragment,
-    /// backslash, semicolon or encoded slash, dot, percent or control character. At most 1024 characters.
-    HttpPath, "path", "a normal absolute path without `..`, `//`, `?`, `#`, `\\`, `;` or encoded separators", is_http_path
+    /// A path below an endpoint, in its only spelling: starts with `/`, no `.`, `..` or empty segment, no query, fragment or parameters. Characters that
+    /// may stand for themselves do; an escape (upper-case hex, UTF-8) is only for those that may not, and never for a separator, a control character
+    /// or a look-alike of a dot or slash. So no two paths mean the same, and a pattern cannot be evaded by spelling. At most 1024 characters.
+    HttpPath, "path", "a normal absolute path: no `..`, `//`, `?`, `#`, `\\`, `;`, and only needed escapes, in upper case", is_http_path
 );
 
 fn is_http_path(input: &str) -> bool {
     let Some(rest) = input.strip_prefix('/') else { return false };
-    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'\\' | b';' | b'"' | b'<' | b'>');
-    let mut segments = rest.split('/').peekable();
-    let mut normal = true;
-    while let Some(segment) = segments.next() {
-        let trailing_slash = segment.is_empty() && segments.peek().is_none();
-        normal &= (!segment.is_empty() || trailing_slash) && segment != "." && segment != ".." && has_plain_escapes(segment);
-    }
-    input.len() <= 1024 && input.bytes().all(plain) && normal
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@/%".contains(&b);
+    let is_segment = |segment: &str| !matches!(segment, "" | "." | "..") && has_plain_escapes(segment);
+    input.len() <= 1024
+        && input.bytes().all(plain)
+        && (rest.is_empty() || rest.strip_suffix('/').unwrap_or(rest).split('/').all(is_segment))
 }
 
-/// Percent-escapes are complete, and none of them hides a slash, backslash, dot, percent sign or control character.
 fn has_plain_escapes(segment: &str) -> bool {
-    segment.split('%').skip(1).all(|after| {
-        after
-            .get(..2)
-            .filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
-            .is_some_and(|byte| byte >= 0x20 && byte != 0x7f && !matches!(byte, b'/' | b'\\' | b'.' | b'%' | b';'))
-    })
+    let (mut bytes, mut pieces) = (Vec::new(), segment.split('%'));
+    bytes.extend_from_slice(pieces.next().unwrap_or_default().as_bytes());
+    for piece in pieces {
+        let Some((hex, after)) = piece.split_at_checked(2) else { return false };
+        let is_hex = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
+        match u8::from_str_radix(hex, 16) {
+            Ok(byte) if is_hex && (byte >= 0x80 || b" \"#<>?[]^`{|}".contains(&byte)) => bytes.push(byte),
+            Ok(_) | Err(_) => return false,
+        }
+        bytes.extend_from_slice(after.as_bytes());
+    }
+    // Control characters, one- to three-dot leaders, fraction and division slashes, small and full-width forms.
+    let misleading = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2024}'..='\u{2026}' | '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{fe50}'..='\u{fe6f}' | '\u{ff00}'..='\u{ffef}')
+    };
+    core::str::from_utf8(&bytes).is_ok_and(|text| !text.chars().any(misleading))
 }
 
 /// A kind of object, in the words of RBAC: plural resource and API group (empty for the core group). Always canonical: short names, singulars and
@@ -181,17 +187,16 @@ impl GroupResource {
             return Err(Invalid::new("resource", resource, "a lower-case plural such as `deployments`"));
         }
         let known = BUILT_IN.iter().find(|known| known.group == group && known.is_called(resource));
-        let resource = known.map_or(resource, |known| known.plural).to_owned();
-        Ok(Self { group: group.to_owned(), resource })
+        Ok(Self { group: group.to_owned(), resource: known.map_or(resource, |known| known.plural).to_owned() })
     }
 
     /// From `resource` or `resource.group`; Kubernetes' own resources may leave their group out and use any of their names: `deploy`, `Deployment`, `deployments.apps`.
     pub fn parse(input: &str) -> Result<Self, Invalid> {
         if let Some((resource, group)) = input.split_once('.') {
-            return Self::new(group, resource);
+            return if group.is_empty() { Err(Invalid::new("resource", input, "`resource.group`")) } else { Self::new(group, resource) };
         }
         if let Some(known) = BUILT_IN.iter().find(|known| known.is_called(input)) {
-            return Ok(known.canonical());
+            return Ok(Self { group: known.group.to_owned(), resource: known.plural.to_owned() });
         }
         Self::new("", input)
     }
@@ -209,6 +214,17 @@ impl GroupResource {
     /// True for exactly this group and plural.
     pub fn is(&self, group: &str, resource: &str) -> bool {
         self.group == group && self.resource == resource
+    }
+
+    /// True if `word` is a name, singular, kind or short name of one of Kubernetes' own resources.
+    pub(crate) fn is_built_in(word: &str) -> bool {
+        BUILT_IN.iter().any(|known| known.is_called(word))
+    }
+
+    /// True if every object of this kind is known to live in a namespace. False for custom resources: only the API server knows.
+    pub(crate) fn is_known_as_namespaced(group: &str, resource: &str) -> bool {
+        let cluster = ["nodes", "namespaces", "persistentvolumes", "storageclasses", "priorityclasses", "customresourcedefinitions"];
+        BUILT_IN.iter().any(|known| known.group == group && known.plural == resource) && !cluster.contains(&resource)
     }
 
     /// The singular of Kubernetes' own resources (`deployment`), else the full name (`clusters.postgresql.cnpg.io`): how a call on one object is written.
@@ -235,17 +251,13 @@ impl BuiltIn {
     fn is_called(&self, input: &str) -> bool {
         input.eq_ignore_ascii_case(self.plural) || input.eq_ignore_ascii_case(self.singular) || self.short.contains(&input)
     }
-
-    fn canonical(&self) -> GroupResource {
-        GroupResource { group: self.group.to_owned(), resource: self.plural.to_owned() }
-    }
 }
 
 const fn built_in(group: &'static str, plural: &'static str, singular: &'static str, short: &'static [&'static str]) -> BuiltIn {
     BuiltIn { group, plural, singular, short }
 }
 
-/// Names of Kubernetes' own resources, as `kubectl api-resources` of 1.37 lists them.
+/// Names of Kubernetes' own resources, as `kubectl api-resources` of 1.37 lists them, and of those that a sync request can name.
 static BUILT_IN: &[BuiltIn] = &[
     built_in("", "pods", "pod", &["po"]),
     built_in("apps", "deployments", "deployment", &["deploy"]),
@@ -276,6 +288,10 @@ static BUILT_IN: &[BuiltIn] = &[
     built_in("discovery.k8s.io", "endpointslices", "endpointslice", &[]),
     built_in("scheduling.k8s.io", "priorityclasses", "priorityclass", &["pc"]),
     built_in("coordination.k8s.io", "leases", "lease", &[]),
+    built_in("kustomize.toolkit.fluxcd.io", "kustomizations", "kustomization", &["ks"]),
+    built_in("helm.toolkit.fluxcd.io", "helmreleases", "helmrelease", &["hr"]),
+    built_in("argoproj.io", "applications", "application", &["app", "apps"]),
+    built_in("external-secrets.io", "externalsecrets", "externalsecret", &["es"]),
     built_in("apiextensions.k8s.io", "customresourcedefinitions", "customresourcedefinition", &["crd", "crds"]),
 ];
 

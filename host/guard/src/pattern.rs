@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A tool's last part may be `*` (`kubectl.*`, `http.*`, `mcp.github.*`), and `*` alone is everything. `describe` covers get and the list of events, `top` the
-//! metrics API, `drain` evict and cordon, `undo` rollback. Any other tool name (`github.*`) parses and matches nothing.
+//! metrics API, `drain` evict and cordon, `undo` rollback; a lone word after `logs` and `evict` is a pod, after `cordon` and `drain` a node. Case does not matter
+//! in tools and kinds. Any other tool name (`github.*`) parses and matches nothing.
 
 use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
 use core::fmt;
@@ -46,39 +47,25 @@ impl Glob {
 
     /// True if the whole text matches.
     pub fn matches(&self, text: &str) -> bool {
-        if !self.0.contains('*') {
-            return self.0 == text;
+        self.covers(text, false)
+    }
+
+    fn covers(&self, text: &str, any_case: bool) -> bool {
+        let same = |a: &str, b: &str| if any_case { a.eq_ignore_ascii_case(b) } else { a == b };
+        let Some((start, rest)) = self.0.find('*').and_then(|star| self.0.split_at_checked(star)) else { return same(&self.0, text) };
+        match (text.split_at_checked(start.len()), rest) {
+            (Some((head, _)), _) if !same(start, head) => false,
+            (None, _) => false,
+            (Some(_), "**") => true,
+            (Some((_, tail)), "*") => !tail.contains('/'),
+            (Some((_, tail)), _) => walk(rest, tail.as_bytes(), any_case),
         }
-        // One bit per position in the text: "the pattern so far matches the text up to here".
-        let text = text.as_bytes();
-        let mut reached = vec![false; text.len().saturating_add(1)];
-        if let Some(start) = reached.first_mut() {
-            *start = true;
-        }
-        let mut pattern = self.0.bytes().peekable();
-        while let Some(byte) = pattern.next() {
-            if byte == b'*' {
-                let crosses = pattern.next_if_eq(&b'*').is_some();
-                let mut open = false;
-                for (at, slot) in reached.iter_mut().enumerate() {
-                    let passable = at.checked_sub(1).and_then(|before| text.get(before)).is_some_and(|b| crosses || *b != b'/');
-                    open = *slot || (open && passable);
-                    *slot = open;
-                }
-            } else {
-                let mut before = false;
-                for (at, slot) in reached.iter_mut().enumerate() {
-                    let here = at.checked_sub(1).and_then(|i| text.get(i)) == Some(&byte);
-                    before = core::mem::replace(slot, before && here);
-                }
-            }
-        }
-        reached.last().copied().unwrap_or(false)
     }
 
     /// True unless the two can be seen to have no text in common. Errs on the side of true.
     pub(crate) fn may_meet(&self, other: &Self) -> bool {
         match (self.0.contains('*'), other.0.contains('*')) {
+            _ if self.is_any() || other.is_any() => true,
             (false, _) => other.matches(&self.0),
             (true, false) => self.matches(&other.0),
             (true, true) => {
@@ -94,6 +81,30 @@ impl fmt::Display for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Keeps one bit per position in the text: "the pattern so far matches the text up to here".
+fn walk(pattern: &str, text: &[u8], any_case: bool) -> bool {
+    let mut reached = vec![false; text.len().saturating_add(1)];
+    if let Some(start) = reached.first_mut() {
+        *start = true;
+    }
+    let mut pattern = pattern.bytes().peekable();
+    while let Some(byte) = pattern.next() {
+        let crosses = byte == b'*' && pattern.next_if_eq(&b'*').is_some();
+        let mut before = false;
+        for (at, slot) in reached.iter_mut().enumerate() {
+            let last = at.checked_sub(1).and_then(|i| text.get(i));
+            if byte == b'*' {
+                *slot |= before && last.is_some_and(|b| crosses || *b != b'/');
+                before = *slot;
+            } else {
+                let here = last.is_some_and(|b| *b == byte || (any_case && b.eq_ignore_ascii_case(&byte)));
+                before = core::mem::replace(slot, before && here);
+            }
+        }
+    }
+    reached.last().copied().unwrap_or(false)
 }
 
 /// What a pattern is held against: the fields of one call, for one namespace.
@@ -130,6 +141,9 @@ pub enum Subject<'a> {
     },
 }
 
+/// Kind, name, namespace and replicas of a cluster pattern.
+pub type ClusterTarget<'a> = (&'a GroupResource, Option<&'a Glob>, Option<&'a Glob>, Option<u32>);
+
 /// One entry of an allow or deny list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
@@ -149,41 +163,67 @@ enum Matcher {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct KubernetesPattern {
     verbs: Vec<Verb>,
-    /// `describe`: a list of events belongs to it.
-    with_events: bool,
+    also: Also,
     kind: Kind,
     name: Option<Glob>,
     namespace: Option<Glob>,
     replicas: Option<u32>,
 }
 
+/// What a tool of kubectl does beyond its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Also {
+    Nothing,
+    /// `describe` lists events.
+    Events,
+    /// `drain` evicts the pods of a node. Which pods those are is not known here: an entry on one node denies every eviction and allows none.
+    Evictions,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
     Any,
     Exactly(GroupResource),
+    /// A custom resource without its group, in singular or plural: of any group.
+    OfAnyGroup(String),
     Glob(Glob),
+    /// A lone word with a wildcard: a kind. As a deny entry also a name, since the original matched whole lines.
+    Loose(Glob),
+}
+
+/// Events have two API groups and are the same objects.
+fn is_event((group, resource): (&str, &str)) -> bool {
+    resource == "events" && matches!(group, "" | "events.k8s.io")
 }
 
 impl Kind {
     fn parse(input: &str, metrics: bool) -> Result<Self, Invalid> {
-        if input.contains('*') {
-            return Ok(if input == "*" && !metrics {
-                Self::Any
-            } else {
-                Self::Glob(Glob::parse(if metrics { "*.metrics.k8s.io" } else { input })?)
-            });
-        }
-        let kind = GroupResource::parse(input)?;
-        Ok(Self::Exactly(if metrics { GroupResource::new("metrics.k8s.io", kind.resource())? } else { kind }))
+        let input = input.to_ascii_lowercase();
+        let kind = match input.as_str() {
+            "*" if !metrics => Self::Any,
+            wild if wild.contains('*') => Self::Glob(Glob::parse(if metrics { "*.metrics.k8s.io" } else { wild })?),
+            plain if metrics => Self::Exactly(GroupResource::new("metrics.k8s.io", GroupResource::parse(plain)?.resource())?),
+            plain if plain.contains('.') || GroupResource::is_built_in(plain) => Self::Exactly(GroupResource::parse(plain)?),
+            plain => Self::OfAnyGroup(GroupResource::parse(plain)?.resource().to_owned()),
+        };
+        Ok(kind)
     }
 
     fn matches(&self, (group, resource): (&str, &str)) -> bool {
         match self {
             Self::Any => true,
-            Self::Exactly(kind) => kind.is(group, resource),
-            Self::Glob(glob) => {
+            Self::Exactly(kind) => kind.is(group, resource) || (is_event((group, resource)) && is_event((kind.group(), kind.resource()))),
+            Self::OfAnyGroup(word) => {
+                let singular = |end: &str| resource.strip_suffix(end);
+                resource == word
+                    || singular("s") == Some(word)
+                    || singular("es") == Some(word)
+                    || word.strip_suffix('y').is_some_and(|stem| singular("ies") == Some(stem))
+            }
+            Self::Glob(glob) | Self::Loose(glob) => {
                 let full = if group.is_empty() { resource.to_owned() } else { alloc::format!("{resource}.{group}") };
-                glob.matches(&full) || glob.matches(resource)
+                let singular = GroupResource::new(group, resource).map(|kind| kind.singular()).unwrap_or_default();
+                glob.matches(&full) || glob.matches(resource) || glob.matches(&singular)
             }
         }
     }
@@ -196,12 +236,14 @@ impl Pattern {
         let matcher = match words.as_slice() {
             [] => return Err(Invalid::new("pattern", input, "`<tool> <target>`, such as `kubectl.delete pod/*`")),
             ["*"] => Matcher::Everything,
-            [tool, rest @ ..] => match tool.split_once('.') {
-                Some(("kubectl", verb)) => Matcher::Kubernetes(kubernetes(verb, rest, input)?),
-                Some(("gitops", "sync" | "*")) => Matcher::Kubernetes(target(vec![Verb::RequestSync], false, false, rest, input)?),
-                Some(("http", method)) => http(method, rest, input)?,
-                Some(("mcp", server_tool)) => mcp(server_tool, rest, input)?,
-                _ => Matcher::Nothing,
+            [tool, rest @ ..] => match tool.split_once('.').map(|(tool, part)| (tool.to_ascii_lowercase(), part)) {
+                Some((tool, verb)) if tool == "kubectl" => Matcher::Kubernetes(kubernetes(&verb.to_ascii_lowercase(), rest, input)?),
+                Some((tool, "sync" | "*")) if tool == "gitops" => {
+                    Matcher::Kubernetes(target(&[Verb::RequestSync], Also::Nothing, Usual::Named, rest, input)?)
+                }
+                Some((tool, method)) if tool == "http" => http(method, rest, input)?,
+                Some((tool, server_tool)) if tool == "mcp" => mcp(server_tool, rest, input)?,
+                Some(_) | None => Matcher::Nothing,
             },
         };
         Ok(Self { text: input.to_owned(), matcher })
@@ -227,18 +269,27 @@ impl Pattern {
             (Matcher::Everything, _) => true,
             (Matcher::Nothing, _) => false,
             (Matcher::Kubernetes(pattern), Subject::Kubernetes { verb, kind, namespace, name, replicas }) => {
-                let events = !deny && pattern.with_events && *verb == Verb::List && matches!(*kind, ("" | "events.k8s.io", "events"));
                 let named = |glob: &Option<Glob>, value: Option<&str>, missing: bool| match (glob, value) {
                     (None, _) => true,
                     (Some(glob), Some(value)) => glob.matches(value),
                     (Some(glob), None) => glob.is_any() || missing,
                 };
-                (events || (pattern.verbs.contains(verb) && pattern.kind.matches(*kind) && named(&pattern.name, *name, deny)))
+                let also = match pattern.also {
+                    Also::Nothing => false,
+                    Also::Events => !deny && *verb == Verb::List && is_event(*kind),
+                    Also::Evictions => *verb == Verb::Evict && pattern.kind.matches(("", "nodes")) && named(&pattern.name, None, deny),
+                };
+                let direct = || pattern.kind.matches(*kind) && named(&pattern.name, *name, deny);
+                let loose = || matches!(&pattern.kind, Kind::Loose(glob) if deny && name.is_none_or(|name| glob.matches(name)));
+                (also || (pattern.verbs.contains(verb) && (direct() || loose())))
                     && named(&pattern.namespace, *namespace, false)
                     && pattern.replicas.is_none_or(|wanted| *replicas == Some(wanted))
             }
             (Matcher::Http { methods, origin, path }, Subject::Http { method, origin: called, path: called_path }) => {
-                methods.contains(method) && origin.as_deref().is_none_or(|origin| origin == *called) && path.matches(called_path)
+                // Many servers ignore case and a final slash, so a deny entry does too.
+                let there = path.matches(called_path)
+                    || (deny && (path.covers(called_path, true) || path.covers(called_path.trim_end_matches('/'), true)));
+                methods.contains(method) && origin.as_deref().is_none_or(|origin| same_origin(origin, called)) && there
             }
             (Matcher::Mcp { server, tool }, Subject::Mcp { server: called, tool: called_tool }) => {
                 server.matches(called) && tool.matches(called_tool)
@@ -251,7 +302,7 @@ impl Pattern {
     pub fn is_effective(&self) -> bool {
         let Matcher::Kubernetes(pattern) = &self.matcher else { return self.matcher != Matcher::Nothing };
         let one_of = |kinds: &[(&str, &str)]| kinds.iter().any(|kind| pattern.kind.matches(*kind));
-        pattern.with_events
+        pattern.also != Also::Nothing
             || pattern.verbs.iter().any(|verb| match verb {
                 Verb::Get | Verb::List | Verb::Wait => !matches!(&pattern.kind, Kind::Exactly(kind) if kind.resource() == "secrets"),
                 Verb::Logs | Verb::Evict => one_of(&[("", "pods")]),
@@ -273,9 +324,9 @@ impl Pattern {
     }
 
     /// Kind, name, namespace and replicas of a cluster pattern on one exact kind, for the original string form of an action sheet.
-    pub fn kubernetes_target(&self) -> Option<(&GroupResource, Option<&Glob>, Option<&Glob>, Option<u32>)> {
+    pub fn kubernetes_target(&self) -> Option<ClusterTarget<'_>> {
         match &self.matcher {
-            Matcher::Kubernetes(KubernetesPattern { kind: Kind::Exactly(kind), name, namespace, replicas, verbs: _, with_events: _ }) => {
+            Matcher::Kubernetes(KubernetesPattern { kind: Kind::Exactly(kind), name, namespace, replicas, verbs: _, also: _ }) => {
                 Some((kind, name.as_ref(), namespace.as_ref(), *replicas))
             }
             Matcher::Kubernetes(_) | Matcher::Everything | Matcher::Nothing | Matcher::Http { .. } | Matcher::Mcp { .. } => None,
@@ -289,35 +340,51 @@ impl fmt::Display for Pattern {
     }
 }
 
+/// What a lone word after a tool is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Usual {
+    /// A kind.
+    Named,
+    /// A kind, whose metrics are meant.
+    Metrics,
+    /// The name of an object of this kind, unless it is the name of a kind.
+    Of(&'static str),
+}
+
 fn kubernetes(verb: &str, rest: &[&str], input: &str) -> Result<KubernetesPattern, Invalid> {
-    let reads = || vec![Verb::Get, Verb::List, Verb::Wait];
-    let (verbs, rest) = match (verb, rest) {
-        ("*", rest) => (Verb::ALL.to_vec(), rest),
-        ("get" | "describe" | "top", rest) => (reads(), rest),
-        ("wait", rest) => (vec![Verb::Wait], rest),
-        ("logs", rest) => (vec![Verb::Logs], rest),
-        ("delete", rest) => (vec![Verb::Delete], rest),
-        ("scale", rest) => (vec![Verb::Scale], rest),
-        ("drain", rest) => (vec![Verb::Evict, Verb::Cordon], rest),
-        ("evict", rest) => (vec![Verb::Evict], rest),
-        ("cordon" | "uncordon", rest) => (vec![Verb::Cordon], rest),
-        ("rollout", ["restart", rest @ ..]) => (vec![Verb::Restart], rest),
-        ("rollout", ["undo", rest @ ..]) => (vec![Verb::Rollback], rest),
-        ("rollout", ["pause" | "resume", rest @ ..]) => (vec![Verb::Pause], rest),
-        ("rollout", ["status" | "history", rest @ ..]) => (reads(), rest),
-        ("rollout", ["*", rest @ ..]) => (vec![Verb::Restart, Verb::Rollback, Verb::Pause], rest),
+    const READS: &[Verb] = &[Verb::Get, Verb::List, Verb::Wait];
+    let (verbs, usual, rest): (&[Verb], Usual, &[&str]) = match (verb, rest) {
+        ("*", rest) => (&Verb::ALL, Usual::Named, rest),
+        ("get" | "describe", rest) => (READS, Usual::Named, rest),
+        ("top", rest) => (READS, Usual::Metrics, rest),
+        ("wait", rest) => (&[Verb::Wait], Usual::Named, rest),
+        ("logs", rest) => (&[Verb::Logs], Usual::Of("pods"), rest),
+        ("delete", rest) => (&[Verb::Delete], Usual::Named, rest),
+        ("scale", rest) => (&[Verb::Scale], Usual::Named, rest),
+        ("drain", rest) => (&[Verb::Evict, Verb::Cordon], Usual::Of("nodes"), rest),
+        ("evict", rest) => (&[Verb::Evict], Usual::Of("pods"), rest),
+        ("cordon" | "uncordon", rest) => (&[Verb::Cordon], Usual::Of("nodes"), rest),
+        ("rollout", ["restart", rest @ ..]) => (&[Verb::Restart], Usual::Named, rest),
+        ("rollout", ["undo", rest @ ..]) => (&[Verb::Rollback], Usual::Named, rest),
+        ("rollout", ["pause" | "resume", rest @ ..]) => (&[Verb::Pause], Usual::Named, rest),
+        ("rollout", ["status" | "history", rest @ ..]) => (READS, Usual::Named, rest),
+        ("rollout", ["*", rest @ ..]) => (&[Verb::Restart, Verb::Rollback, Verb::Pause], Usual::Named, rest),
         ("rollout", [] | [_, ..]) => {
             return Err(Invalid::new("pattern", input, "`kubectl.rollout restart|undo|pause|resume|status <target>`"));
         }
         // exec, apply, patch, create, ...: no such capability exists, so such an entry matches nothing.
-        (_, _) => (Vec::new(), &["*"][..]),
+        (_, _) => (&[], Usual::Named, &["*"]),
     };
-    target(verbs, verb == "describe", verb == "top", rest, input)
+    let also = match verb {
+        "describe" => Also::Events,
+        "drain" => Also::Evictions,
+        _ => Also::Nothing,
+    };
+    target(verbs, also, usual, rest, input)
 }
 
-fn target(verbs: Vec<Verb>, with_events: bool, metrics: bool, words: &[&str], input: &str) -> Result<KubernetesPattern, Invalid> {
-    let expected = "`<tool> <kind>/<name> | <kind> <name> | <kind> | *  [-n NAMESPACE] [--replicas=N]`";
-    let bad = || Invalid::new("pattern", input, expected);
+fn target(verbs: &[Verb], also: Also, usual: Usual, words: &[&str], input: &str) -> Result<KubernetesPattern, Invalid> {
+    let bad = || Invalid::new("pattern", input, "`<tool> <kind>/<name> | <kind> <name> | <kind> | *  [-n NAMESPACE] [--replicas=N]`");
     let (mut positional, mut namespace, mut replicas) = (Vec::new(), None, None);
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -333,56 +400,57 @@ fn target(verbs: Vec<Verb>, with_events: bool, metrics: bool, words: &[&str], in
             positional.push(*word);
         }
     }
-    let (kind, name) = match positional.as_slice() {
-        [] | ["*"] => (if metrics { Kind::parse("*", true)? } else { Kind::Any }, None),
-        [one] => match one.split_once('/') {
-            Some((kind, name)) => (Kind::parse(kind, metrics)?, Some(name)),
-            None => (Kind::parse(one, metrics)?, None),
-        },
-        [kind, name] if !kind.contains('/') && !name.contains('/') => (Kind::parse(kind, metrics)?, Some(*name)),
-        _ => return Err(bad()),
+    let metrics = usual == Usual::Metrics;
+    let (kind, name) = match (positional.as_slice(), usual) {
+        ([] | ["*"], _) => (Kind::parse("*", metrics)?, None),
+        ([one], _) if one.contains('/') => {
+            let (kind, name) = one.split_once('/').ok_or_else(bad)?;
+            (Kind::parse(kind, metrics)?, Some(name))
+        }
+        ([name], Usual::Of(kind)) if !GroupResource::is_built_in(name) => (Kind::parse(kind, false)?, Some(*name)),
+        ([wild], Usual::Named) if wild.contains('*') => (Kind::Loose(Glob::parse(&wild.to_ascii_lowercase())?), None),
+        ([kind], _) => (Kind::parse(kind, metrics)?, None),
+        ([kind, name], _) if !kind.contains('/') && !name.contains('/') => (Kind::parse(kind, metrics)?, Some(*name)),
+        (_, _) => return Err(bad()),
     };
     if let Some(plain) = namespace.filter(|namespace| !namespace.contains('*')) {
         Namespace::parse(plain)?;
     }
-    Ok(KubernetesPattern {
-        verbs,
-        with_events,
-        kind,
-        name: name.map(Glob::parse).transpose()?,
-        namespace: namespace.map(Glob::parse).transpose()?,
-        replicas,
-    })
+    let (name, namespace) = (name.map(Glob::parse).transpose()?, namespace.map(Glob::parse).transpose()?);
+    Ok(KubernetesPattern { verbs: verbs.to_vec(), also, kind, name, namespace, replicas })
+}
+
+/// `*` crosses `/`, as it did in the original.
+fn crossing(pattern: &str) -> Result<Glob, Invalid> {
+    let parts: Vec<&str> = pattern.split('*').collect();
+    let mut wide = parts.join("**");
+    while wide.contains("***") {
+        wide = wide.replace("***", "**");
+    }
+    Glob::parse(&wide)
+}
+
+/// The default port may be left out.
+fn same_origin(a: &str, b: &str) -> bool {
+    let trim = |origin: &str| {
+        let origin = origin.to_ascii_lowercase();
+        let port = if origin.starts_with("https:") { ":443" } else { ":80" };
+        origin.strip_suffix(port).map(ToOwned::to_owned).unwrap_or(origin)
+    };
+    trim(a) == trim(b)
 }
 
 fn http(method: &str, rest: &[&str], input: &str) -> Result<Matcher, Invalid> {
-    let bad = || Invalid::new("pattern", input, "`http.<get|head|post|put|patch|*> <path pattern or URL>`");
-    let methods = if method == "*" {
-        Method::ALL.to_vec()
-    } else {
-        match Method::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(method)) {
-            Some(known) => vec![known],
-            // `http.delete` and the like: no such capability exists.
-            None => return Ok(Matcher::Nothing),
-        }
-    };
-    // Here `*` crosses `/`, as it did in the original.
-    let crossing = |path: &str| {
-        let mut wide = String::new();
-        let mut stars = path.split('*');
-        if let Some(first) = stars.next() {
-            wide.push_str(first);
-        }
-        for part in stars {
-            if !wide.ends_with("**") {
-                wide.push_str("**");
-            }
-            wide.push_str(part);
-        }
-        Glob::parse(&wide)
+    let bad = || Invalid::new("pattern", input, "`http.<get|head|post|put|patch|*> <path pattern or URL>`, without query");
+    let methods = match Method::ALL.into_iter().find(|known| known.as_str().eq_ignore_ascii_case(method)) {
+        Some(known) => vec![known],
+        None if method == "*" => Method::ALL.to_vec(),
+        // `http.delete` and the like: no such capability exists.
+        None => return Ok(Matcher::Nothing),
     };
     match rest {
         [] | ["*"] => Ok(Matcher::Http { methods, origin: None, path: Glob::parse("**")? }),
+        [one] if one.contains(['?', '#']) => Err(bad()),
         [path] if path.starts_with('*') || path.starts_with('/') => Ok(Matcher::Http { methods, origin: None, path: crossing(path)? }),
         [url] => {
             let (scheme, after) = url.split_once("://").ok_or_else(bad)?;
@@ -390,7 +458,7 @@ fn http(method: &str, rest: &[&str], input: &str) -> Result<Matcher, Invalid> {
             if host.is_empty() || host.contains(['*', '@']) || !matches!(scheme, "http" | "https") {
                 return Err(bad());
             }
-            Ok(Matcher::Http { methods, origin: Some(alloc::format!("{scheme}://{}", host.to_ascii_lowercase())), path: crossing(path)? })
+            Ok(Matcher::Http { methods, origin: Some(alloc::format!("{scheme}://{host}")), path: crossing(path)? })
         }
         [_, _, ..] => Err(bad()),
     }
@@ -401,6 +469,5 @@ fn mcp(server_tool: &str, rest: &[&str], input: &str) -> Result<Matcher, Invalid
     if !rest.is_empty() {
         return Err(Invalid::new("pattern", input, "`mcp.<server>.<tool>`"));
     }
-    let wide = |part: &str| Glob::parse(if part == "*" { "**" } else { part });
-    Ok(Matcher::Mcp { server: wide(server)?, tool: wide(tool)? })
+    Ok(Matcher::Mcp { server: crossing(server)?, tool: crossing(tool)? })
 }

@@ -4,6 +4,7 @@ use alloc::{sync::Arc, vec::Vec};
 
 use crate::{
     call::{Ambient, Mutation, Read},
+    checks::Checks,
     name::{ActionId, Namespace, ResourceVersion, Uid},
     policy::{Scope, Tier},
 };
@@ -17,6 +18,7 @@ pub struct Permit<C> {
     pub(crate) call: C,
     pub(crate) action: Option<ActionId>,
     pub(crate) tier: Tier,
+    pub(crate) checks: Checks,
     pub(crate) scope: Arc<Scope>,
     pub(crate) policy: Arc<str>,
     pub(crate) observed: Option<Observed>,
@@ -37,6 +39,11 @@ impl<C> Permit<C> {
     /// Its tier.
     pub fn tier(&self) -> Tier {
         self.tier
+    }
+
+    /// Every check that it passed, for the record.
+    pub fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// Where it may be executed: an executor of another scope must refuse.
@@ -112,6 +119,16 @@ impl Proposal {
     /// Its tier.
     pub fn tier(&self) -> Tier {
         self.permit.tier
+    }
+
+    /// Every check, for the record.
+    pub fn checks(&self) -> &Checks {
+        &self.permit.checks
+    }
+
+    /// Where it would be executed.
+    pub fn scope(&self) -> &Scope {
+        &self.permit.scope
     }
 
     /// The revision of the policy that proposed it.

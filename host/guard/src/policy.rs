@@ -10,58 +10,33 @@ use crate::{
     pattern::{Glob, Pattern},
 };
 
-/// How much an agent may do on its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Autonomy {
-    /// Look. Anything above is refused.
-    Observe,
-    /// Look, and propose.
-    Recommend,
-    /// Do what can be undone; propose the rest.
-    AutomateSafe,
-    /// Do everything that the contract has.
-    AutomateDestructive,
-}
-
-impl Autonomy {
-    /// Every level, ascending.
-    pub const ALL: [Self; 4] = [Self::Observe, Self::Recommend, Self::AutomateSafe, Self::AutomateDestructive];
-
-    /// The text of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Observe => "observe",
-            Self::Recommend => "recommend",
-            Self::AutomateSafe => "automate-safe",
-            Self::AutomateDestructive => "automate-destructive",
-        }
+words! {
+    /// How much an agent may do on its own.
+    Autonomy {
+        /// Look. Anything above is refused.
+        Observe = "observe",
+        /// Look, and propose.
+        Recommend = "recommend",
+        /// Do what can be undone; propose the rest.
+        AutomateSafe = "automate-safe",
+        /// Do everything that the contract has.
+        AutomateDestructive = "automate-destructive",
     }
 }
 
-/// How dangerous a call is. There is no tier for data mutations, since no call is one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Tier {
-    /// Changes nothing.
-    Read,
-    /// Reversible.
-    ServiceMutation,
-    /// Not reversible, but touches no data.
-    DestructiveMutation,
+words! {
+    /// How dangerous a call is. There is no tier for data mutations, since no call is one.
+    Tier {
+        /// Changes nothing.
+        Read = "read",
+        /// Reversible.
+        ServiceMutation = "service-mutation",
+        /// Not reversible, but touches no data.
+        DestructiveMutation = "destructive-mutation",
+    }
 }
 
 impl Tier {
-    /// Every tier, ascending.
-    pub const ALL: [Self; 3] = [Self::Read, Self::ServiceMutation, Self::DestructiveMutation];
-
-    /// The text of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::ServiceMutation => "service-mutation",
-            Self::DestructiveMutation => "destructive-mutation",
-        }
-    }
-
     /// The autonomy that acts on it without asking.
     pub fn needs(self) -> Autonomy {
         match self {
@@ -133,33 +108,43 @@ pub enum Suspend {
     All,
 }
 
-/// The actions and tools of all skills of a run.
+/// The actions and tools of all skills of a run. Cheap to clone: policies come and go with each call, the sheet stays.
 #[derive(Debug, Clone, Default)]
 pub struct Sheet {
-    actions: Vec<Action>,
-    tools: Vec<Tool>,
+    actions: Arc<[Action]>,
+    tools: Arc<[Tool]>,
 }
 
 impl Sheet {
     /// Refuses duplicate ids and tools, tools with unknown actions, and mutating actions that overlap: two grants for one change would make
-    /// the weaker cooldown or pre-condition the one that counts.
+    /// the weaker cooldown or pre-condition the one that counts. Nor may a cooldown or pre-condition stand where it would never be asked for.
     pub fn new(mut actions: Vec<Action>, mut tools: Vec<Tool>) -> Result<Self, Invalid> {
         actions.sort_by(|a, b| a.id.cmp(&b.id));
         tools.sort_by(|a, b| a.name.cmp(&b.name));
+        for action in &mut actions {
+            if let Grant::Kubernetes(KubernetesGrant { namespaces: Some(namespaces), .. }) = &mut action.grant {
+                namespaces.sort();
+                namespaces.dedup();
+            }
+            if action.grant.only_reads() && (action.cooldown_seconds > 0 || !action.preconditions.is_empty()) {
+                return Err(Invalid::new("action", action.id.as_str(), "no cooldown and no pre-conditions on an action that only reads"));
+            }
+        }
         if let Some([first, _]) = actions.array_windows().find(|[a, b]| a.id == b.id) {
             return Err(Invalid::new("action id", first.id.as_str(), "ids that are unique across all skills of the agent"));
         }
         if let Some([first, _]) = tools.array_windows().find(|[a, b]| a.name == b.name) {
             return Err(Invalid::new("tool name", first.name.as_str(), "names that are unique across all skills of the agent"));
         }
-        let sheet = Self { actions, tools };
-        for tool in &sheet.tools {
-            if let Some(unknown) = tool.actions.iter().find(|id| sheet.action(id).is_none()) {
-                return Err(Invalid::new("action of a tool", unknown.as_str(), "an id that the action sheet declares"));
-            }
+        for tool in &mut tools {
+            let position = |id: &ActionId| {
+                let unknown = |_| Invalid::new("action of a tool", id.as_str(), "an id that the action sheet declares");
+                actions.binary_search_by(|action| action.id.cmp(id)).map_err(unknown)
+            };
+            tool.positions = tool.actions.iter().map(position).collect::<Result<_, _>>()?;
         }
-        for (i, a) in sheet.actions.iter().enumerate() {
-            for b in sheet.actions.iter().skip(i.saturating_add(1)) {
+        for (i, a) in actions.iter().enumerate() {
+            for b in actions.iter().skip(i.saturating_add(1)) {
                 if a.grant.overlaps(&b.grant) {
                     let both = alloc::format!("{}, {}", a.id, b.id);
                     return Err(Invalid::new(
@@ -170,7 +155,7 @@ impl Sheet {
                 }
             }
         }
-        Ok(sheet)
+        Ok(Self { actions: actions.into(), tools: tools.into() })
     }
 
     /// All actions, sorted by id.
@@ -185,7 +170,13 @@ impl Sheet {
 
     /// The action with this id.
     pub fn action(&self, id: &ActionId) -> Option<&Action> {
-        self.actions.binary_search_by(|action| action.id.cmp(id)).ok().and_then(|at| self.actions.get(at))
+        self.find(id).map(|(_, action)| action)
+    }
+
+    /// Where it stands, and the action itself.
+    pub(crate) fn find(&self, id: &ActionId) -> Option<(usize, &Action)> {
+        let at = self.actions.binary_search_by(|action| action.id.cmp(id)).ok()?;
+        self.actions.get(at).map(|action| (at, action))
     }
 
     /// The tool with this name.
@@ -199,6 +190,8 @@ impl Sheet {
 pub struct Tool {
     name: ToolName,
     actions: Vec<ActionId>,
+    /// Where its actions stand in the sheet; known once it is part of one.
+    positions: Vec<usize>,
     state: bool,
 }
 
@@ -206,7 +199,7 @@ impl Tool {
     /// `state`: the skill's sheet asks for memory.
     pub fn new(name: ToolName, mut actions: Vec<ActionId>, state: bool) -> Self {
         actions.sort();
-        Self { name, actions, state }
+        Self { name, actions, positions: Vec::new(), state }
     }
 
     /// Its name.
@@ -224,8 +217,8 @@ impl Tool {
         self.state
     }
 
-    pub(crate) fn may_claim(&self, id: &ActionId) -> bool {
-        self.actions.binary_search(id).is_ok()
+    pub(crate) fn may_claim(&self, position: usize) -> bool {
+        self.positions.binary_search(&position).is_ok()
     }
 }
 
@@ -304,6 +297,15 @@ pub struct McpGrant {
 }
 
 impl Grant {
+    /// True if no call under it changes anything. Of MCP tools only the environment knows.
+    fn only_reads(&self) -> bool {
+        match self {
+            Self::Kubernetes(grant) => grant.verbs.iter().all(|verb| verb.tier() == Tier::Read),
+            Self::Http(grant) => grant.methods.iter().all(|method| method.reads()),
+            Self::Mcp(_) => false,
+        }
+    }
+
     /// True if both cover some common change. Reads may overlap: nothing is bypassed by it.
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
@@ -332,70 +334,37 @@ impl Grant {
     }
 }
 
-/// The verbs of the contract on cluster objects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verb {
-    /// Reads one object.
-    Get,
-    /// Reads many.
-    List,
-    /// Reads the log of a pod.
-    Logs,
-    /// Waits for one object.
-    Wait,
-    /// Rolling restart.
-    Restart,
-    /// Number of replicas.
-    Scale,
-    /// Pause and resume a rollout.
-    Pause,
-    /// Evict a pod.
-    Evict,
-    /// Cordon and uncordon a node.
-    Cordon,
-    /// Ask a GitOps tool.
-    RequestSync,
-    /// Delete a disposable object.
-    Delete,
-    /// Roll a Deployment back.
-    Rollback,
+words! {
+    /// The verbs of the contract on cluster objects.
+    Verb {
+        /// Reads one object.
+        Get = "get",
+        /// Reads many.
+        List = "list",
+        /// Reads the log of a pod.
+        Logs = "logs",
+        /// Waits for one object.
+        Wait = "wait",
+        /// Rolling restart.
+        Restart = "restart",
+        /// Number of replicas.
+        Scale = "scale",
+        /// Pause and resume a rollout.
+        Pause = "pause",
+        /// Evict a pod.
+        Evict = "evict",
+        /// Cordon and uncordon a node.
+        Cordon = "cordon",
+        /// Ask a GitOps tool.
+        RequestSync = "request-sync",
+        /// Delete a disposable object.
+        Delete = "delete",
+        /// Roll a Deployment back.
+        Rollback = "rollback",
+    }
 }
 
 impl Verb {
-    /// Every verb.
-    pub const ALL: [Self; 12] = [
-        Self::Get,
-        Self::List,
-        Self::Logs,
-        Self::Wait,
-        Self::Restart,
-        Self::Scale,
-        Self::Pause,
-        Self::Evict,
-        Self::Cordon,
-        Self::RequestSync,
-        Self::Delete,
-        Self::Rollback,
-    ];
-
-    /// The text of the action sheet.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "get",
-            Self::List => "list",
-            Self::Logs => "logs",
-            Self::Wait => "wait",
-            Self::Restart => "restart",
-            Self::Scale => "scale",
-            Self::Pause => "pause",
-            Self::Evict => "evict",
-            Self::Cordon => "cordon",
-            Self::RequestSync => "request-sync",
-            Self::Delete => "delete",
-            Self::Rollback => "rollback",
-        }
-    }
-
     /// The tier of the verb.
     pub fn tier(self) -> Tier {
         match self {
@@ -406,36 +375,23 @@ impl Verb {
     }
 }
 
-/// The HTTP methods of the contract. There is no DELETE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Method {
-    /// GET
-    Get,
-    /// HEAD
-    Head,
-    /// POST
-    Post,
-    /// PUT
-    Put,
-    /// PATCH
-    Patch,
+words! {
+    /// The HTTP methods of the contract. There is no DELETE.
+    Method {
+        /// Reads.
+        Get = "GET",
+        /// Reads the head only.
+        Head = "HEAD",
+        /// Writes.
+        Post = "POST",
+        /// Writes.
+        Put = "PUT",
+        /// Writes.
+        Patch = "PATCH",
+    }
 }
 
 impl Method {
-    /// Every method.
-    pub const ALL: [Self; 5] = [Self::Get, Self::Head, Self::Post, Self::Put, Self::Patch];
-
-    /// The text of the action sheet.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-        }
-    }
-
     /// True for GET and HEAD.
     pub fn reads(self) -> bool {
         match self {

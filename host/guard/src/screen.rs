@@ -1,11 +1,12 @@
 //! Everything that can be decided without looking at the world. Nothing is read before a call has passed here, so a forged call is no oracle and no load.
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::slice;
 
 use crate::{
-    call::{Ambient, Call, Effect, HttpRequest, McpCall, Mutation, ObjectRef, Read},
+    call::{Ambient, Call, Effect, Finding, HttpRequest, McpCall, Mutation, ObjectRef, Read, ResourceType},
     checks::{Check, Checks, Code, Denial, Outcome},
-    name::{ActionId, Namespace, ToolName},
+    name::{ActionId, GroupResource, Namespace, ObjectName, ToolName},
     pattern::Subject,
     permit::Reach,
     policy::{
@@ -48,8 +49,6 @@ pub struct Screened {
     pub(crate) scope: Arc<Scope>,
     pub(crate) policy: Arc<str>,
     pub(crate) reach: Reach,
-    pub(crate) autonomy: Autonomy,
-    pub(crate) data_impact: bool,
     pub(crate) propose: bool,
 }
 
@@ -85,10 +84,13 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
     let Claim { tool, action: claimed, call } = claim;
     let mut checks = Checks::none();
     let autonomy = policy.effective_autonomy();
+    let view = View::of(&call);
+    let endpoint = view.endpoint(policy);
 
     let tool = policy.sheet.tool(&tool);
-    let action = claimed.as_ref().and_then(|id| policy.sheet.action(id));
-    checks.set(Check::Action, outcome(covered(policy, &call, tool, claimed.as_ref(), action)));
+    let found = claimed.as_ref().and_then(|id| policy.sheet.find(id));
+    let action = found.map(|(_, action)| action);
+    checks.set(Check::Action, outcome(covered(policy, &call, &view, tool, claimed.as_ref(), found)));
 
     let listed = tier(&call, &policy.environment);
     checks.set(Check::Tier, outcome(listed.ok_or(Code::NotListed).and_then(|tier| through_the_right_interface(&call, tier))));
@@ -107,35 +109,42 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
     };
     checks.set(Check::Autonomy, granted);
 
-    let places = Places::of(policy, &call, action);
-    checks.set(Check::Environment, outcome(places.environment));
+    let places = match (&view, endpoint) {
+        (View::Nothing, _) => Places::elsewhere(about_is_in_scope(policy, &call, tool), None),
+        (View::Http(method, request), Some(Endpoint { origin, base, holds_data: _, allowed: _, writes: _ })) => {
+            let path = if lists_are_empty(policy) { String::new() } else { alloc::format!("{base}{}", request.path) };
+            Places::elsewhere(true, Some(lists(policy, &Subject::Http { method: *method, origin, path: &path })))
+        }
+        (View::Http(..), None) => Places::elsewhere(false, None),
+        (View::Mcp(call), _) => {
+            let subject = Subject::Mcp { server: call.server.as_str(), tool: call.tool.as_str() };
+            Places::elsewhere(policy.environment.servers.contains_key(&call.server), Some(lists(policy, &subject)))
+        }
+        (View::Kubernetes(object), _) => Places::in_cluster(policy, object, action),
+    };
+    checks.set(Check::Environment, places.environment);
     checks.set(Check::DenyList, places.deny_list);
     checks.set(Check::AllowList, places.allow_list);
 
-    checks.set(Check::Platform, outcome(platform(policy, &call, now)));
+    checks.set(Check::Platform, outcome(platform(policy, &call, endpoint, now)));
     checks.set(Check::Budget, outcome(budget(&call, now)));
-    if let Call::Mutation(Mutation { effect: Effect::Http(call), reason: _ }) = &call
-        && policy.environment.endpoints.get(&call.request.endpoint).is_some_and(|endpoint| endpoint.holds_data)
-    {
+    if matches!(call, Call::Mutation(_)) && endpoint.is_some_and(|endpoint| endpoint.holds_data) {
         checks.set(Check::Data, Outcome::Fail(Code::DataProtection));
+    } else if action.is_some_and(|action| action.data_impact) && autonomy < Autonomy::AutomateDestructive {
+        checks.set(Check::Data, Outcome::Fail(Code::DataImpact));
     }
 
-    match (checks.first_failure(), tier) {
-        (Some((_, code)), tier) => Err(Denial::new(code, call, claimed, tier, checks, None)),
-        // Unreachable: an unknown tier has failed above. Denied all the same.
-        (None, None) => Err(Denial::new(Code::NotListed, call, claimed, None, checks, None)),
-        (None, Some(tier)) => Ok(Screened {
-            call,
-            action: claimed,
-            tier,
-            checks,
-            scope: Arc::clone(&policy.scope),
-            policy: Arc::clone(&policy.revision),
-            reach: places.reach,
-            autonomy,
-            data_impact: action.is_some_and(|action| action.data_impact),
-            propose,
-        }),
+    let refused = checks.first_failure().map(|(_, code)| code);
+    match (refused, tier) {
+        (None, Some(tier)) => {
+            let (scope, policy) = (Arc::clone(&policy.scope), Arc::clone(&policy.revision));
+            Ok(Screened { call, action: claimed, tier, checks, scope, policy, reach: places.reach, propose })
+        }
+        // An unknown tier has failed above; if it had not, it would be refused here all the same.
+        (refused, tier) => {
+            let code = refused.unwrap_or(Code::NotListed);
+            Err(Box::new(Denial { code, call: Some(call), action: claimed, tier, checks, detail: None }))
+        }
     }
 }
 
@@ -147,23 +156,34 @@ fn outcome(result: Result<(), Code>) -> Outcome {
 }
 
 /// Check 1: the action is declared, in the tool's list, and covers verb and target.
-fn covered(policy: &Policy, call: &Call, tool: Option<&Tool>, claimed: Option<&ActionId>, action: Option<&Action>) -> Result<(), Code> {
+fn covered(
+    policy: &Policy,
+    call: &Call,
+    view: &View<'_>,
+    tool: Option<&Tool>,
+    claimed: Option<&ActionId>,
+    found: Option<(usize, &Action)>,
+) -> Result<(), Code> {
     let tool = tool.ok_or(Code::NotThisTool)?;
+    if !call.is_bounded() {
+        return Err(Code::Malformed);
+    }
     if let Call::Ambient(ambient) = call {
         return match ambient {
+            _ if claimed.is_some() => Err(Code::Malformed),
             Ambient::Log(_) | Ambient::Finding(_) | Ambient::Site | Ambient::Clock => Ok(()),
             Ambient::StateGet(_) | Ambient::StatePut(_) | Ambient::StateRemove(_) | Ambient::StateKeys(_) if tool.state() => Ok(()),
             Ambient::StateGet(_) | Ambient::StatePut(_) | Ambient::StateRemove(_) | Ambient::StateKeys(_) => Err(Code::StateNotDeclared),
         };
     }
-    let claimed = claimed.ok_or(Code::MissingAction)?;
-    let action = action.ok_or(Code::UndeclaredAction)?;
-    if !tool.may_claim(claimed) {
+    claimed.ok_or(Code::MissingAction)?;
+    let (position, action) = found.ok_or(Code::UndeclaredAction)?;
+    if !tool.may_claim(position) {
         return Err(Code::NotThisTool);
     }
-    match (&action.grant, View::of(call)) {
-        (Grant::Kubernetes(grant), View::Kubernetes(view)) => grant.covers(policy, &view),
-        (Grant::Http(grant), View::Http(method, request)) => grant.covers(method, request),
+    match (&action.grant, view) {
+        (Grant::Kubernetes(grant), View::Kubernetes(object)) => grant.covers(policy, object),
+        (Grant::Http(grant), View::Http(method, request)) => grant.covers(*method, request),
         (Grant::Mcp(grant), View::Mcp(call)) => grant.covers(call),
         (Grant::Kubernetes(_) | Grant::Http(_) | Grant::Mcp(_), _) => Err(Code::VerbNotCovered),
     }
@@ -187,42 +207,37 @@ struct Object<'a> {
 }
 
 impl<'a> View<'a> {
+    fn endpoint<'p>(&self, policy: &'p Policy) -> Option<&'p Endpoint> {
+        match self {
+            Self::Http(_, request) => policy.environment.endpoints.get(&request.endpoint),
+            Self::Kubernetes(_) | Self::Mcp(_) | Self::Nothing => None,
+        }
+    }
+
     fn of(call: &'a Call) -> Self {
-        let object = |verb, kind, namespace, name, replicas| Self::Kubernetes(Object { verb, kind, namespace, name, replicas });
+        let at = |verb, kind, namespace, name: Option<&'a ObjectName>, replicas| {
+            Self::Kubernetes(Object { verb, kind, namespace, name: name.map(ObjectName::as_str), replicas })
+        };
+        let plain = |verb, kind, namespace, name| at(verb, kind, Some(namespace), Some(name), None);
+        let read = |verb, object: &'a ObjectRef| at(verb, object.kind.pair(), object.namespace.as_ref(), Some(&object.name), None);
+        let deployment = ("apps", "deployments");
         match call {
             Call::Ambient(_) => Self::Nothing,
-            Call::Read(read) => match read {
-                Read::Get(get) => {
-                    object(Verb::Get, kind_of(&get.object), get.object.namespace.as_ref(), Some(get.object.name.as_str()), None)
-                }
-                Read::Wait(wait) => {
-                    object(Verb::Wait, kind_of(&wait.object), wait.object.namespace.as_ref(), Some(wait.object.name.as_str()), None)
-                }
-                Read::List(list) => {
-                    let kind = list.kind.kind.kind();
-                    object(Verb::List, (kind.group(), kind.resource()), list.namespace.as_ref(), None, None)
-                }
-                Read::Logs(logs) => object(Verb::Logs, ("", "pods"), Some(&logs.namespace), Some(logs.pod.as_str()), None),
-                Read::Http(call) => Self::Http(call.method.into(), &call.request),
-                Read::Mcp(call) => Self::Mcp(call),
-            },
+            Call::Read(Read::Get(get)) => read(Verb::Get, &get.object),
+            Call::Read(Read::Wait(wait)) => read(Verb::Wait, &wait.object),
+            Call::Read(Read::List(list)) => at(Verb::List, list.kind.pair(), list.namespace.as_ref(), None, None),
+            Call::Read(Read::Logs(logs)) => plain(Verb::Logs, ("", "pods"), &logs.namespace, &logs.pod),
+            Call::Read(Read::Http(call)) => Self::Http(call.method.into(), &call.request),
+            Call::Read(Read::Mcp(call)) => Self::Mcp(call),
             Call::Mutation(Mutation { effect, reason: _ }) => match effect {
-                Effect::Restart(t) => object(Verb::Restart, t.kind.group_resource(), Some(&t.namespace), Some(t.name.as_str()), None),
-                Effect::Scale(s) => {
-                    object(Verb::Scale, s.kind.group_resource(), Some(&s.namespace), Some(s.name.as_str()), Some(s.replicas))
-                }
-                Effect::Pause(namespace, name, _) => {
-                    object(Verb::Pause, ("apps", "deployments"), Some(namespace), Some(name.as_str()), None)
-                }
-                Effect::Evict(namespace, name, _) => object(Verb::Evict, ("", "pods"), Some(namespace), Some(name.as_str()), None),
-                Effect::Cordon(name, _) => object(Verb::Cordon, ("", "nodes"), None, Some(name.as_str()), None),
-                Effect::RequestSync(sync, namespace, name) => {
-                    object(Verb::RequestSync, sync.group_resource(), Some(namespace), Some(name.as_str()), None)
-                }
-                Effect::Delete(v) => object(Verb::Delete, v.kind.group_resource(), Some(&v.namespace), Some(v.name.as_str()), None),
-                Effect::Rollback(namespace, name, _) => {
-                    object(Verb::Rollback, ("apps", "deployments"), Some(namespace), Some(name.as_str()), None)
-                }
+                Effect::Restart(t) => plain(Verb::Restart, t.kind.group_resource(), &t.namespace, &t.name),
+                Effect::Scale(s) => at(Verb::Scale, s.kind.group_resource(), Some(&s.namespace), Some(&s.name), Some(s.replicas)),
+                Effect::Pause(namespace, name, _) => plain(Verb::Pause, deployment, namespace, name),
+                Effect::Evict(namespace, name, _) => plain(Verb::Evict, ("", "pods"), namespace, name),
+                Effect::Cordon(name, _) => at(Verb::Cordon, ("", "nodes"), None, Some(name), None),
+                Effect::RequestSync(sync, namespace, name) => plain(Verb::RequestSync, sync.group_resource(), namespace, name),
+                Effect::Delete(v) => plain(Verb::Delete, v.kind.group_resource(), &v.namespace, &v.name),
+                Effect::Rollback(namespace, name, _) => plain(Verb::Rollback, deployment, namespace, name),
                 Effect::Http(call) => Self::Http(call.method.into(), &call.request),
                 Effect::Mcp(call) => Self::Mcp(call),
             },
@@ -230,14 +245,19 @@ impl<'a> View<'a> {
     }
 }
 
-fn kind_of(object: &ObjectRef) -> (&str, &str) {
-    let kind = object.kind.kind.kind();
-    (kind.group(), kind.resource())
+impl ResourceType {
+    fn pair(&self) -> (&str, &str) {
+        (self.kind.kind().group(), self.kind.kind().resource())
+    }
 }
 
 /// Kinds of this product: only the agent's own runs and neighbours, and only in its own namespace.
 fn is_ours(group: &str) -> bool {
     group == "infraagent.io" || group.ends_with(".infraagent.io")
+}
+
+fn is_readable((group, resource): (&str, &str)) -> bool {
+    !is_ours(group) || (group == "core.infraagent.io" && matches!(resource, "infraagents" | "agentruns"))
 }
 
 impl KubernetesGrant {
@@ -247,8 +267,8 @@ impl KubernetesGrant {
         }
         let kind = self.kinds.iter().any(|kind| (kind.group(), kind.resource()) == view.kind);
         let namespace = match (&self.namespaces, view.namespace) {
-            _ if is_ours(view.kind.0) => view.namespace.is_none_or(|namespace| *namespace == policy.home),
-            (None, None) => true,
+            _ if is_ours(view.kind.0) => view.namespace.map_or(view.verb == Verb::List, |namespace| *namespace == policy.home),
+            (None, None) => !GroupResource::is_known_as_namespaced(view.kind.0, view.kind.1),
             (Some(granted), Some(namespace)) => granted.contains(namespace),
             // A list over all granted namespaces; an object of a namespaced kind needs its namespace.
             (Some(granted), None) => view.verb == Verb::List && !granted.is_empty(),
@@ -293,89 +313,82 @@ fn through_the_right_interface(call: &Call, tier: Tier) -> Result<(), Code> {
 
 /// Checks 4, 5 and 6. A list over several namespaces is narrowed to those that pass all three.
 struct Places {
-    environment: Result<(), Code>,
+    environment: Outcome,
     deny_list: Outcome,
     allow_list: Outcome,
     reach: Reach,
 }
 
 impl Places {
-    fn of(policy: &Policy, call: &Call, action: Option<&Action>) -> Self {
-        match View::of(call) {
-            View::Nothing => {
-                let about = match call {
-                    Call::Ambient(Ambient::Finding(finding)) => finding.about.as_ref(),
-                    Call::Ambient(_) | Call::Read(_) | Call::Mutation(_) => None,
-                };
-                let in_scope =
-                    about.and_then(|object| object.namespace.as_ref()).is_none_or(|namespace| in_environment(policy, "", namespace));
-                let environment = if in_scope { Ok(()) } else { Err(Code::OutOfScope) };
-                Self { environment, deny_list: Outcome::Skipped, allow_list: Outcome::Skipped, reach: Reach::Elsewhere }
-            }
-            View::Http(method, request) => match policy.environment.endpoints.get(&request.endpoint) {
-                None => Self {
-                    environment: Err(Code::OutOfScope),
-                    deny_list: Outcome::Skipped,
-                    allow_list: Outcome::Skipped,
-                    reach: Reach::Elsewhere,
-                },
-                Some(Endpoint { origin, base, holds_data: _, allowed: _, writes: _ }) => {
-                    let path = alloc::format!("{base}{}", request.path);
-                    let (deny_list, allow_list) = lists(policy, &Subject::Http { method, origin, path: &path });
-                    Self { environment: Ok(()), deny_list, allow_list, reach: Reach::Elsewhere }
-                }
-            },
-            View::Mcp(call) => {
-                let environment = if policy.environment.servers.contains_key(&call.server) { Ok(()) } else { Err(Code::OutOfScope) };
-                let (deny_list, allow_list) = lists(policy, &Subject::Mcp { server: call.server.as_str(), tool: call.tool.as_str() });
-                Self { environment, deny_list, allow_list, reach: Reach::Elsewhere }
-            }
-            View::Kubernetes(view) => Self::in_cluster(policy, &view, action),
-        }
+    fn elsewhere(in_scope: bool, lists: Option<(Outcome, Outcome)>) -> Self {
+        let (deny_list, allow_list) = lists.unwrap_or((Outcome::Skipped, Outcome::Skipped));
+        Self { environment: in_scope_or_fail(in_scope), deny_list, allow_list, reach: Reach::Elsewhere }
     }
 
     fn in_cluster(policy: &Policy, view: &Object<'_>, action: Option<&Action>) -> Self {
-        let ours = is_ours(view.kind.0);
-        let readable = !ours || (view.kind.0 == "core.infraagent.io" && matches!(view.kind.1, "infraagents" | "agentruns"));
-        let candidates: Vec<&Namespace> = match (view.namespace, action.map(|action| &action.grant)) {
-            (Some(namespace), _) => Vec::from([namespace]),
-            (None, _) if ours => Vec::from([&policy.home]),
-            (None, Some(Grant::Kubernetes(KubernetesGrant { namespaces: Some(granted), .. }))) => granted.iter().collect(),
-            (None, Some(Grant::Kubernetes(_) | Grant::Http(_) | Grant::Mcp(_)) | None) => Vec::new(),
+        let readable = is_readable(view.kind);
+        let candidates: &[Namespace] = match (view.namespace, action.map(|action| &action.grant)) {
+            (Some(namespace), _) => slice::from_ref(namespace),
+            (None, _) if is_ours(view.kind.0) => slice::from_ref(&policy.home),
+            (None, Some(Grant::Kubernetes(grant))) => grant.namespaces.as_deref().unwrap_or_default(),
+            (None, Some(Grant::Http(_) | Grant::Mcp(_)) | None) => &[],
         };
         let subject =
             |namespace| Subject::Kubernetes { verb: view.verb, kind: view.kind, namespace, name: view.name, replicas: view.replicas };
         if candidates.is_empty() {
             let (deny_list, allow_list) = lists(policy, &subject(None));
-            return Self {
-                environment: if readable { Ok(()) } else { Err(Code::OutOfScope) },
-                deny_list,
-                allow_list,
-                reach: Reach::Cluster,
-            };
+            return Self { environment: in_scope_or_fail(readable), deny_list, allow_list, reach: Reach::Cluster };
         }
-        let (mut environment, mut deny_list, mut allow_list) = (Err(Code::OutOfScope), Outcome::Skipped, Outcome::Skipped);
-        let mut reach = Vec::new();
-        for namespace in candidates {
-            if !readable || !in_environment(policy, view.kind.0, namespace) {
-                continue;
-            }
-            environment = Ok(());
+        let (mut deny_list, mut allow_list) = (Outcome::Skipped, Outcome::Skipped);
+        let (mut in_scope, mut reach) = (false, Vec::new());
+        for namespace in candidates.iter().filter(|namespace| readable && in_environment(policy, view.kind.0, namespace)) {
+            in_scope = true;
             let (denied, allowed) = lists(policy, &subject(Some(namespace.as_str())));
-            if denied == Outcome::Pass && allowed == Outcome::Pass {
+            if (denied, allowed) == (Outcome::Pass, Outcome::Pass) {
                 reach.push(namespace.clone());
             }
             // Until one namespace passes, the record shows the last refusal.
-            if deny_list != Outcome::Pass || allow_list != Outcome::Pass {
+            if (deny_list, allow_list) != (Outcome::Pass, Outcome::Pass) {
                 (deny_list, allow_list) = (denied, allowed);
             }
         }
-        Self { environment, deny_list, allow_list, reach: Reach::Namespaces(reach) }
+        Self { environment: in_scope_or_fail(in_scope), deny_list, allow_list, reach: Reach::Namespaces(reach) }
+    }
+}
+
+fn in_scope_or_fail(in_scope: bool) -> Outcome {
+    if in_scope { Outcome::Pass } else { Outcome::Fail(Code::OutOfScope) }
+}
+
+/// A finding may be about an object in the environment, or about a cluster-scoped one that an action of the tool covers.
+fn about_is_in_scope(policy: &Policy, call: &Call, tool: Option<&Tool>) -> bool {
+    let Call::Ambient(Ambient::Finding(Finding { about: Some(object), severity: _, message: _ })) = call else { return true };
+    let (kind, name) = (object.kind.kind.kind(), object.name.as_str());
+    let granted = |id: &ActionId| match policy.sheet.action(id).map(|action| &action.grant) {
+        Some(Grant::Kubernetes(grant)) => {
+            grant.namespaces.is_none()
+                && grant.kinds.contains(kind)
+                && (grant.names.is_empty() || grant.names.iter().any(|glob| glob.matches(name)))
+        }
+        Some(Grant::Http(_) | Grant::Mcp(_)) | None => false,
+    };
+    match &object.namespace {
+        _ if !is_readable(object.kind.pair()) => false,
+        Some(namespace) => in_environment(policy, kind.group(), namespace),
+        None if kind.is("", "namespaces") && policy.environment.namespaces.iter().any(|namespace| namespace.as_str() == name) => true,
+        None => {
+            !GroupResource::is_known_as_namespaced(kind.group(), kind.resource())
+                && tool.is_some_and(|tool| tool.actions().iter().any(granted))
+        }
     }
 }
 
 fn in_environment(policy: &Policy, group: &str, namespace: &Namespace) -> bool {
     if is_ours(group) { *namespace == policy.home } else { policy.environment.namespaces.contains(namespace) }
+}
+
+fn lists_are_empty(policy: &Policy) -> bool {
+    policy.denied.is_empty() && policy.allowed.is_empty()
 }
 
 fn lists(policy: &Policy, subject: &Subject<'_>) -> (Outcome, Outcome) {
@@ -388,7 +401,7 @@ fn lists(policy: &Policy, subject: &Subject<'_>) -> (Outcome, Outcome) {
 }
 
 /// Check 7: suspension, freeze windows, allowed endpoints. The ceiling of autonomy is part of check 3.
-fn platform(policy: &Policy, call: &Call, now: &Circumstances) -> Result<(), Code> {
+fn platform(policy: &Policy, call: &Call, endpoint: Option<&Endpoint>, now: &Circumstances) -> Result<(), Code> {
     let mutates = match call {
         Call::Ambient(_) | Call::Read(_) => false,
         Call::Mutation(_) => true,
@@ -401,12 +414,7 @@ fn platform(policy: &Policy, call: &Call, now: &Circumstances) -> Result<(), Cod
     if now.frozen && mutates {
         return Err(Code::Frozen);
     }
-    if let View::Http(_, request) = View::of(call)
-        && policy.environment.endpoints.get(&request.endpoint).is_some_and(|endpoint| !endpoint.allowed)
-    {
-        return Err(Code::EndpointNotAllowed);
-    }
-    Ok(())
+    if endpoint.is_some_and(|endpoint| !endpoint.allowed) { Err(Code::EndpointNotAllowed) } else { Ok(()) }
 }
 
 /// Check 8: the run has time, entries and bytes left for this call.

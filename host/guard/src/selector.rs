@@ -12,8 +12,9 @@ use crate::{
     name::Invalid,
 };
 
-/// The most requirements in one selector.
+/// The most requirements in one selector, and its longest text.
 const MAX_REQUIREMENTS: usize = 16;
+const MAX_BYTES: usize = 1024;
 
 fn is_key(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
@@ -30,14 +31,14 @@ fn is_value(value: &str) -> bool {
 }
 
 impl LabelSelector {
-    /// Parses what `kubectl -l` takes: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. At most 16 requirements.
+    /// Parses what `kubectl -l` takes: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. At most 16 requirements in 1 KiB.
     pub fn parse(input: &str) -> Result<Self, Invalid> {
-        let bad = || Invalid::new("label selector", input, "requirements such as `app=web,tier in (a,b),!legacy`, at most 16");
+        let bad = || Invalid::new("label selector", input, "requirements such as `app=web,tier in (a,b),!legacy`, at most 16 in 1 KiB");
         let mut requirements = Vec::new();
         for part in split(input).ok_or_else(bad)? {
             requirements.push(requirement(part).ok_or_else(bad)?);
         }
-        if requirements.len() > MAX_REQUIREMENTS { Err(bad()) } else { Ok(Self(requirements)) }
+        if requirements.len() > MAX_REQUIREMENTS || input.len() > MAX_BYTES { Err(bad()) } else { Ok(Self(requirements)) }
     }
 }
 
@@ -49,13 +50,13 @@ fn split(input: &str) -> Option<Vec<&str>> {
             '(' => depth = depth.checked_add(1)?,
             ')' => depth = depth.checked_sub(1)?,
             ',' if depth == 0 => {
-                parts.push(input.get(start..at)?.trim());
+                parts.push(input.get(start..at)?.trim_matches(' '));
                 start = at.checked_add(1)?;
             }
             _ => {}
         }
     }
-    let last = input.get(start..)?.trim();
+    let last = input.get(start..)?.trim_matches(' ');
     if !last.is_empty() || !parts.is_empty() {
         parts.push(last);
     }
@@ -63,9 +64,9 @@ fn split(input: &str) -> Option<Vec<&str>> {
 }
 
 fn requirement(part: &str) -> Option<Requirement> {
-    let key = |key: &str| Some(key.trim()).filter(|key| is_key(key)).map(ToOwned::to_owned);
-    let value = |value: &str| Some(value.trim()).filter(|value| is_value(value)).map(ToOwned::to_owned);
-    let set = |set: &str| set.trim().strip_prefix('(')?.strip_suffix(')')?.split(',').map(value).collect::<Option<Vec<_>>>();
+    let key = |key: &str| Some(key.trim_matches(' ')).filter(|key| is_key(key)).map(ToOwned::to_owned);
+    let value = |value: &str| Some(value.trim_matches(' ')).filter(|value| is_value(value)).map(ToOwned::to_owned);
+    let set = |set: &str| set.trim_matches(' ').strip_prefix('(')?.strip_suffix(')')?.split(',').map(value).collect::<Option<Vec<_>>>();
     if let Some((k, v)) = part.split_once("!=") {
         return Some(Requirement::Differs(key(k)?, value(v)?));
     }
@@ -102,12 +103,17 @@ impl fmt::Display for Requirement {
 }
 
 impl FieldSelector {
-    /// Parses `path=value,path!=value`. `metadata.namespace` is refused: the namespace is a field of its own. At most 16 requirements.
+    /// Parses `path=value,path!=value`. `metadata.namespace` is refused: the namespace is a field of its own. At most 16 requirements in 1 KiB.
     pub fn parse(input: &str) -> Result<Self, Invalid> {
-        let bad =
-            || Invalid::new("field selector", input, "requirements such as `status.phase=Pending`, at most 16, without metadata.namespace");
+        let bad = || {
+            Invalid::new(
+                "field selector",
+                input,
+                "requirements such as `status.phase=Pending`, at most 16 in 1 KiB, without metadata.namespace",
+            )
+        };
         let mut requirements = Vec::new();
-        for part in input.split(',').map(str::trim).filter(|_| !input.trim().is_empty()) {
+        for part in input.split(',').map(|part| part.trim_matches(' ')).filter(|_| !input.trim_matches(' ').is_empty()) {
             let (path, equal, value) = match part.split_once("!=") {
                 Some((path, value)) => (path, false, value),
                 None => part.split_once("==").or_else(|| part.split_once('=')).map(|(path, value)| (path, true, value)).ok_or_else(bad)?,
@@ -119,7 +125,7 @@ impl FieldSelector {
             }
             requirements.push((path.to_owned(), equal, value.to_owned()));
         }
-        if requirements.len() > MAX_REQUIREMENTS { Err(bad()) } else { Ok(Self(requirements)) }
+        if requirements.len() > MAX_REQUIREMENTS || input.len() > MAX_BYTES { Err(bad()) } else { Ok(Self(requirements)) }
     }
 }
 

@@ -1,26 +1,67 @@
-//! How a call is written down: one canonical line for the record, the timeline and proposals. No content of a body, an argument or a log line is in it.
+//! How a call is written down: one line for the record, the timeline and proposals, without control characters. No content of a body, an argument or a log
+//! line is in it. It is for reading and for search; what a record is bound to is the call itself.
 
 use alloc::string::String;
-use core::fmt;
+use core::fmt::{self, Write};
 
 use crate::{
-    call::{Ambient, Call, Condition, Effect, HttpRequest, Mutation, ObjectRef, Read, Severity},
+    call::{Ambient, Call, Effect, HttpRequest, Mutation, ObjectRef, Read},
     name::{GroupResource, Namespace},
     policy::Method,
 };
 
-impl fmt::Display for Call {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// The longest text of a call in bytes; a longer one ends in `…`.
+pub const MAX_TEXT: usize = 600;
+
+/// Keeps a text within [`MAX_TEXT`] and on one line, whatever is written to it.
+struct Line<'a, 'f> {
+    out: &'a mut fmt::Formatter<'f>,
+    left: usize,
+}
+
+impl Write for Line<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars().map(|c| if c.is_control() { '?' } else { c }) {
+            match self.left.checked_sub(c.len_utf8()) {
+                Some(left) if left >= '…'.len_utf8() => {
+                    self.left = left;
+                    self.out.write_char(c)?;
+                }
+                Some(_) | None if self.left > 0 => {
+                    self.left = 0;
+                    self.out.write_char('…')?;
+                }
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+macro_rules! one_line {
+    ($($type:ident),+) => {$(
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.write(&mut Line { out: f, left: MAX_TEXT })
+            }
+        }
+    )+};
+}
+
+one_line!(Call, Ambient, Read, Mutation, ObjectRef);
+
+impl Call {
+    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
         match self {
-            Self::Ambient(call) => call.fmt(f),
-            Self::Read(call) => call.fmt(f),
-            Self::Mutation(call) => call.fmt(f),
+            Self::Ambient(call) => call.write(f),
+            Self::Read(call) => call.write(f),
+            Self::Mutation(call) => call.write(f),
         }
     }
 }
 
-impl fmt::Display for Ambient {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Ambient {
+    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
         match self {
             Self::Log(_) => f.write_str("log.emit"),
             Self::Finding(finding) => {
@@ -37,8 +78,8 @@ impl fmt::Display for Ambient {
     }
 }
 
-impl fmt::Display for Read {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Read {
+    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
         match self {
             Self::Get(get) => write!(f, "kubectl.get {}", get.object),
             Self::List(list) => {
@@ -69,26 +110,24 @@ impl fmt::Display for Read {
     }
 }
 
-impl fmt::Display for Mutation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Mutation {
+    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
+        let deployment = ("apps", "deployments");
         match &self.effect {
             Effect::Restart(t) => named(f, "kubectl.rollout restart", t.kind.group_resource(), Some(&t.namespace), t.name.as_str()),
             Effect::Scale(s) => {
                 named(f, "kubectl.scale", s.kind.group_resource(), Some(&s.namespace), s.name.as_str())?;
                 write!(f, " --replicas={}", s.replicas)
             }
-            Effect::Pause(namespace, name, paused) => {
-                let verb = if *paused { "kubectl.rollout pause" } else { "kubectl.rollout resume" };
-                named(f, verb, ("apps", "deployments"), Some(namespace), name.as_str())
-            }
+            Effect::Pause(namespace, name, true) => named(f, "kubectl.rollout pause", deployment, Some(namespace), name.as_str()),
+            Effect::Pause(namespace, name, false) => named(f, "kubectl.rollout resume", deployment, Some(namespace), name.as_str()),
             Effect::Evict(namespace, name, _) => named(f, "kubectl.evict", ("", "pods"), Some(namespace), name.as_str()),
-            Effect::Cordon(name, unschedulable) => {
-                named(f, if *unschedulable { "kubectl.cordon" } else { "kubectl.uncordon" }, ("", "nodes"), None, name.as_str())
-            }
+            Effect::Cordon(name, true) => named(f, "kubectl.cordon", ("", "nodes"), None, name.as_str()),
+            Effect::Cordon(name, false) => named(f, "kubectl.uncordon", ("", "nodes"), None, name.as_str()),
             Effect::RequestSync(sync, namespace, name) => named(f, "gitops.sync", sync.group_resource(), Some(namespace), name.as_str()),
             Effect::Delete(v) => named(f, "kubectl.delete", v.kind.group_resource(), Some(&v.namespace), v.name.as_str()),
             Effect::Rollback(namespace, name, revision) => {
-                named(f, "kubectl.rollout undo", ("apps", "deployments"), Some(namespace), name.as_str())?;
+                named(f, "kubectl.rollout undo", deployment, Some(namespace), name.as_str())?;
                 write!(f, " --to-revision={revision}")
             }
             Effect::Http(call) => request(f, call.method.into(), &call.request),
@@ -97,49 +136,20 @@ impl fmt::Display for Mutation {
     }
 }
 
-fn named(
-    f: &mut fmt::Formatter<'_>,
-    verb: &str,
-    (group, resource): (&str, &str),
-    namespace: Option<&Namespace>,
-    name: &str,
-) -> fmt::Result {
+fn named(f: &mut Line<'_, '_>, verb: &str, (group, resource): (&str, &str), namespace: Option<&Namespace>, name: &str) -> fmt::Result {
     let kind = GroupResource::new(group, resource).map_or_else(|_| String::from(resource), |kind| kind.singular());
     write!(f, "{verb} {kind}/{name}")?;
     namespace.map_or(Ok(()), |namespace| write!(f, " -n {namespace}"))
 }
 
 /// The query is left out: it may carry what a skill read elsewhere.
-fn request(f: &mut fmt::Formatter<'_>, method: Method, request: &HttpRequest) -> fmt::Result {
+fn request(f: &mut Line<'_, '_>, method: Method, request: &HttpRequest) -> fmt::Result {
     write!(f, "http.{} {}:{}", method.as_str().to_ascii_lowercase(), request.endpoint, request.path)
 }
 
-impl fmt::Display for ObjectRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ObjectRef {
+    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
         write!(f, "{}/{}", self.kind.kind.kind().singular(), self.name)?;
         self.namespace.as_ref().map_or(Ok(()), |namespace| write!(f, " -n {namespace}"))
-    }
-}
-
-impl Condition {
-    /// The text of the contract.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::RolledOut => "rolled-out",
-            Self::Gone => "gone",
-            Self::Completed => "completed",
-        }
-    }
-}
-
-impl Severity {
-    /// The text of the API.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
     }
 }

@@ -24,7 +24,9 @@ pub(crate) fn sheet(span: Span) -> syn::Result<Located> {
     let file = source.as_deref().and_then(nearest).unwrap_or_else(|| package.join("actions.yaml"));
     let file = std::path::absolute(&file).unwrap_or(file);
     let text = std::fs::read_to_string(&file).map_err(|error| {
-        fail(format!("cannot read the action sheet `actions.yaml` ({error}); it belongs beside Cargo.toml, and may be empty: `actions: []`"))
+        fail(format!(
+            "cannot read the action sheet `actions.yaml` ({error}); it belongs beside Cargo.toml, and may be empty: `actions: []`"
+        ))
     })?;
     let document = file.with_file_name("SKILL.md");
     if !document.is_file() {

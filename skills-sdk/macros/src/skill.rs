@@ -59,9 +59,8 @@ fn action_type(action: &Action) -> TokenStream {
     let name = format_ident!("{type_name}");
     let documentation = if description.is_empty() { format!("The action `{id}`.") } else { format!("`{id}`: {description}") };
     let verbs = verbs.iter().map(|verb| format_ident!("{}", verb.type_name()));
-    let server = scope.server.as_ref().map(|server| {
-        quote!(impl ::skills_sdk::mcp::OnServer for #name { const SERVER: &'static str = #server; })
-    });
+    let server =
+        scope.server.as_ref().map(|server| quote!(impl ::skills_sdk::mcp::OnServer for #name { const SERVER: &'static str = #server; }));
     quote! {
         #[doc = #documentation]
         #[derive(::core::fmt::Debug, ::core::clone::Clone, ::core::marker::Copy)]

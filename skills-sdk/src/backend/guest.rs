@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::bindings::exports::infraagent::skill::skill;
 use crate::bindings::infraagent::skill::{
-    clock, http_mutation as wit_http_mutation, http_read as wit_http_read, kubernetes_destructive_mutation as destructive, kubernetes_read as read,
-    kubernetes_service_mutation as service, log as wit_log, mcp_mutation as wit_mcp_mutation, mcp_read as wit_mcp_read, report, site as wit_site,
-    state as wit_state, types,
+    clock, http_mutation as wit_http_mutation, http_read as wit_http_read, kubernetes_destructive_mutation as destructive,
+    kubernetes_read as read, kubernetes_service_mutation as service, log as wit_log, mcp_mutation as wit_mcp_mutation,
+    mcp_read as wit_mcp_read, report, site as wit_site, state as wit_state, types,
 };
 use crate::cx::{Budget, Level, Severity};
 use crate::http::{Certificate, Read, Response, Write, WriteMethod};
@@ -58,7 +58,8 @@ pub(crate) fn list(action: &str, query: &ListQuery) -> Result<RawPage> {
 
 pub(crate) fn logs(action: &str, namespace: &str, pod: &str, query: &LogQuery) -> Result<LogText> {
     let LogQuery { container, tail_lines, since_seconds, previous } = query.clone();
-    let read::LogText { text, truncated } = read::logs(action, namespace, pod, &read::LogQuery { container, tail_lines, since_seconds, previous })?;
+    let read::LogText { text, truncated } =
+        read::logs(action, namespace, pod, &read::LogQuery { container, tail_lines, since_seconds, previous })?;
     Ok(LogText { text, truncated })
 }
 

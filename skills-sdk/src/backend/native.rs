@@ -1,5 +1,6 @@
 //! The fake host of native tests.
 
+use crate::Result;
 use crate::cx::{Budget, Level, Severity};
 use crate::http::{Read, Response, Write};
 use crate::kubernetes::{Condition, ListQuery, LogQuery, LogText, RawPage, Receipt, Sync, Victim};
@@ -7,7 +8,6 @@ use crate::reference::{ObjectRef, Workload};
 use crate::sheet::Verb;
 use crate::state::Entry;
 use crate::testing::with;
-use crate::Result;
 
 pub(crate) fn get(action: &str, target: &ObjectRef, select: &[String]) -> Result<String> {
     with(|world| world.get(action, target, select))

@@ -17,12 +17,12 @@ pub(crate) struct Mismatch {
 
 impl Mismatch {
     #[cold]
-    fn new(expected: &'static str) -> Self {
-        Self { path: String::new(), expected }
+    fn new(expected: &'static str) -> Box<Self> {
+        Box::new(Self { path: String::new(), expected })
     }
 
     #[cold]
-    fn at(mut self, key: &str) -> Self {
+    fn at(mut self: Box<Self>, key: &str) -> Box<Self> {
         self.path.insert_str(0, key);
         self.path.insert(0, '.');
         self
@@ -35,41 +35,56 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// What can be read from JSON.
-pub(crate) trait FromJson: Sized {
-    fn from_json(value: &Value) -> Result<Self, Mismatch>;
+/// What can be read from JSON, in place: an early return then has nothing to drop, which is half of the code.
+pub(crate) trait FromJson: Default {
+    fn read(&mut self, value: &Value) -> Outcome;
 }
 
-/// Reads a field.
-pub(crate) fn field<T: FromJson + Default>(object: &Value, key: &str) -> Result<T, Mismatch> {
+/// The error is boxed since there is hardly ever one.
+pub(crate) type Outcome = Result<(), Box<Mismatch>>;
+
+/// Reads a field. Absent and null leave the default.
+#[inline(never)]
+pub(crate) fn field<T: FromJson>(slot: &mut T, object: &Value, key: &str) -> Outcome {
     match object.get(key) {
-        None | Some(Value::Null) => Ok(T::default()),
-        Some(value) => T::from_json(value).map_err(|mismatch| mismatch.at(key)),
+        None | Some(Value::Null) => Ok(()),
+        Some(value) => slot.read(value).map_err(|mismatch| mismatch.at(key)),
     }
 }
 
-/// The object behind a part.
-pub(crate) fn object(value: &Value) -> Result<&Value, Mismatch> {
-    if value.is_object() { Ok(value) } else { Err(Mismatch::new("an object")) }
+/// Reads a whole document.
+pub(crate) fn document<'de, T: FromJson, D: serde::Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let value = <Value as serde::Deserialize>::deserialize(deserializer)?;
+    let mut document = T::default();
+    match document.read(&value) {
+        Ok(()) => Ok(document),
+        Err(mismatch) => Err(serde::de::Error::custom(mismatch)),
+    }
+}
+
+/// What is behind a part must be an object.
+pub(crate) fn is_object(value: &Value) -> Outcome {
+    if value.is_object() { Ok(()) } else { Err(Mismatch::new("an object")) }
 }
 
 impl FromJson for String {
-    fn from_json(value: &Value) -> Result<Self, Mismatch> {
-        value.as_str().map(str::to_owned).ok_or_else(|| Mismatch::new("text"))
+    fn read(&mut self, value: &Value) -> Outcome {
+        value.as_str().ok_or_else(|| Mismatch::new("text")).map(|text| self.push_str(text))
     }
 }
 
 impl FromJson for bool {
-    fn from_json(value: &Value) -> Result<Self, Mismatch> {
-        value.as_bool().ok_or_else(|| Mismatch::new("true or false"))
+    fn read(&mut self, value: &Value) -> Outcome {
+        value.as_bool().ok_or_else(|| Mismatch::new("true or false")).map(|flag| *self = flag)
     }
 }
 
 macro_rules! integers {
     ($($type:ty),*) => {$(
         impl FromJson for $type {
-            fn from_json(value: &Value) -> Result<Self, Mismatch> {
-                value.as_i64().and_then(|number| Self::try_from(number).ok()).ok_or_else(|| Mismatch::new("a whole number"))
+            fn read(&mut self, value: &Value) -> Outcome {
+                let number = value.as_i64().and_then(|number| Self::try_from(number).ok());
+                number.ok_or_else(|| Mismatch::new("a whole number")).map(|number| *self = number)
             }
         }
     )*};
@@ -78,41 +93,50 @@ macro_rules! integers {
 integers!(u16, u32, i32, i64);
 
 impl<T: FromJson> FromJson for Option<T> {
-    fn from_json(value: &Value) -> Result<Self, Mismatch> {
-        T::from_json(value).map(Some)
+    fn read(&mut self, value: &Value) -> Outcome {
+        self.insert(T::default()).read(value)
     }
 }
 
 impl<T: FromJson> FromJson for Vec<T> {
-    fn from_json(value: &Value) -> Result<Self, Mismatch> {
-        value.as_array().ok_or_else(|| Mismatch::new("a list"))?.iter().map(T::from_json).collect()
+    fn read(&mut self, value: &Value) -> Outcome {
+        for value in value.as_array().ok_or_else(|| Mismatch::new("a list"))? {
+            let mut item = T::default();
+            let outcome = item.read(value);
+            self.push(item);
+            outcome?;
+        }
+        Ok(())
     }
 }
 
 impl<T: FromJson> FromJson for BTreeMap<String, T> {
-    fn from_json(value: &Value) -> Result<Self, Mismatch> {
-        let mut map = Self::new();
+    fn read(&mut self, value: &Value) -> Outcome {
         for (key, value) in value.as_object().ok_or_else(|| Mismatch::new("an object"))? {
-            map.insert(key.clone(), T::from_json(value).map_err(|mismatch| mismatch.at(key))?);
+            let outcome = self.entry(key.clone()).or_default().read(value);
+            outcome.map_err(|mismatch| mismatch.at(key))?;
         }
-        Ok(map)
+        Ok(())
     }
 }
 
 impl FromJson for super::Time {
-    fn from_json(value: &Value) -> Result<Self, Mismatch> {
-        String::from_json(value).map(Self)
+    fn read(&mut self, value: &Value) -> Outcome {
+        self.0.read(value)
     }
 }
 
 impl FromJson for super::Quantity {
     /// People write plain numbers without quotes.
-    fn from_json(value: &Value) -> Result<Self, Mismatch> {
+    fn read(&mut self, value: &Value) -> Outcome {
         match value {
-            Value::String(text) => Ok(Self(text.clone())),
-            Value::Number(number) => Ok(Self(number.to_string())),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(Mismatch::new("a quantity like `250m` or `1Gi`")),
+            Value::String(text) => self.0.push_str(text),
+            Value::Number(number) => self.0 = number.to_string(),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                return Err(Mismatch::new("a quantity like `250m` or `1Gi`"));
+            }
         }
+        Ok(())
     }
 }
 
@@ -158,12 +182,10 @@ mod tests {
 
     #[test]
     fn keys_are_written_as_kubernetes_writes_them() {
-        assert_eq!([key!(name), key!(node_name), key!(init_container_statuses), key!(r#type)], [
-            "name",
-            "nodeName",
-            "initContainerStatuses",
-            "type"
-        ]);
+        assert_eq!(
+            [key!(name), key!(node_name), key!(init_container_statuses), key!(r#type)],
+            ["name", "nodeName", "initContainerStatuses", "type"]
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What runs pods and keeps them running.
 
-use super::{Condition, LabelSelector, Meta, object, part};
 use super::pod::PodSpec;
+use super::{Condition, LabelSelector, Meta, object, part};
 
 object! {
     /// A deployment.

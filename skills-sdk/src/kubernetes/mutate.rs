@@ -5,10 +5,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::action::id;
 use crate::kinds::{Kind, Pod};
 use crate::reference::{ObjectRef, Workload};
-use crate::action::id;
-use crate::{Cx, Declares, Error, Result, Uses, backend, verb};
+use crate::{Cx, Declares, Error, Result, UsedBy, backend, verb};
 
 /// What the host wrote to the audit record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,8 +115,7 @@ impl<T> Cx<T> {
     /// Restarts the pods of a workload, one after the other.
     pub fn restart<A>(&self, action: A, workload: impl Into<Workload>, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Restart>,
-        T: Uses<A>,
+        A: Declares<verb::Restart> + UsedBy<T>,
     {
         backend::restart(id(action), &workload.into(), reason)
     }
@@ -124,8 +123,7 @@ impl<T> Cx<T> {
     /// Sets how many pods a workload should have, within the bounds of the action.
     pub fn scale<A>(&self, action: A, workload: impl Into<Workload>, replicas: u32, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Scale>,
-        T: Uses<A>,
+        A: Declares<verb::Scale> + UsedBy<T>,
     {
         backend::scale(id(action), &workload.into(), replicas, reason)
     }
@@ -133,8 +131,7 @@ impl<T> Cx<T> {
     /// Stops the rollout of a deployment where it is.
     pub fn pause<A>(&self, action: A, namespace: &str, deployment: &str, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Pause>,
-        T: Uses<A>,
+        A: Declares<verb::Pause> + UsedBy<T>,
     {
         backend::pause(id(action), namespace, deployment, true, reason)
     }
@@ -142,8 +139,7 @@ impl<T> Cx<T> {
     /// Lets the rollout of a deployment go on. The same verb as [`pause`](Self::pause).
     pub fn resume<A>(&self, action: A, namespace: &str, deployment: &str, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Pause>,
-        T: Uses<A>,
+        A: Declares<verb::Pause> + UsedBy<T>,
     {
         backend::pause(id(action), namespace, deployment, false, reason)
     }
@@ -151,8 +147,7 @@ impl<T> Cx<T> {
     /// Evicts a pod that was just read. Disruption budgets hold.
     pub fn evict<A>(&self, action: A, pod: &Pod, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Evict>,
-        T: Uses<A>,
+        A: Declares<verb::Evict> + UsedBy<T>,
     {
         let (Some(namespace), Some(uid)) = (&pod.metadata.namespace, &pod.metadata.uid) else {
             return Err(Error::Invalid(format!("pod `{}` was read without its namespace or uid; select them", pod.metadata.name)));
@@ -163,8 +158,7 @@ impl<T> Cx<T> {
     /// Marks a node as unschedulable, or as schedulable again.
     pub fn cordon<A>(&self, action: A, node: &str, unschedulable: bool, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Cordon>,
-        T: Uses<A>,
+        A: Declares<verb::Cordon> + UsedBy<T>,
     {
         backend::cordon(id(action), node, unschedulable, reason)
     }
@@ -172,8 +166,7 @@ impl<T> Cx<T> {
     /// Asks a GitOps tool to look again.
     pub fn request_sync<A>(&self, action: A, kind: Sync, namespace: &str, name: &str, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::RequestSync>,
-        T: Uses<A>,
+        A: Declares<verb::RequestSync> + UsedBy<T>,
     {
         backend::request_sync(id(action), kind, namespace, name, reason)
     }
@@ -181,8 +174,7 @@ impl<T> Cx<T> {
     /// Deletes what was looked at, if it is still the same.
     pub fn delete<A>(&self, action: A, victim: &Victim, grace: Option<Duration>, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Delete>,
-        T: Uses<A>,
+        A: Declares<verb::Delete> + UsedBy<T>,
     {
         let grace = grace.map(|grace| u32::try_from(grace.as_secs()).unwrap_or(u32::MAX));
         backend::delete(id(action), victim, grace, reason)
@@ -191,8 +183,7 @@ impl<T> Cx<T> {
     /// Rolls a deployment back to a revision that its replica sets still hold.
     pub fn rollback<A>(&self, action: A, namespace: &str, deployment: &str, to_revision: u64, reason: &str) -> Result<Receipt>
     where
-        A: Declares<verb::Rollback>,
-        T: Uses<A>,
+        A: Declares<verb::Rollback> + UsedBy<T>,
     {
         backend::rollback(id(action), namespace, deployment, to_revision, reason)
     }

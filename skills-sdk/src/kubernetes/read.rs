@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::query::{Listing, LogQuery, LogText, Page, Query, RawPage};
+use crate::action::id;
 use crate::kinds::{Event, Kind};
 use crate::reference::{ObjectRef, Ref};
-use crate::action::id;
-use crate::{Cx, Declares, Result, Uses, backend, verb};
+use crate::{Cx, Declares, Result, UsedBy, backend, verb};
 
 /// The most items of one page.
 const PAGE: u32 = 500;
@@ -44,8 +44,7 @@ impl<T> Cx<T> {
     /// Reads one object. The host keeps what its compact projection of the kind keeps.
     pub fn get<K: Kind, A>(&self, action: A, target: Ref<K>) -> Result<K>
     where
-        A: Declares<verb::Get>,
-        T: Uses<A>,
+        A: Declares<verb::Get> + UsedBy<T>,
     {
         Ok(serde_json::from_str(&backend::get(id(action), &target.into(), &[])?)?)
     }
@@ -53,8 +52,7 @@ impl<T> Cx<T> {
     /// Reads one object of any kind. `select`: JSON pointers to keep; none for the compact projection, `""` for the whole object.
     pub fn get_json<A>(&self, action: A, target: &ObjectRef, select: &[&str]) -> Result<Value>
     where
-        A: Declares<verb::Get>,
-        T: Uses<A>,
+        A: Declares<verb::Get> + UsedBy<T>,
     {
         let select: Vec<String> = select.iter().map(|pointer| (*pointer).to_owned()).collect();
         Ok(serde_json::from_str(&backend::get(id(action), target, &select)?)?)
@@ -63,8 +61,7 @@ impl<T> Cx<T> {
     /// Lists one page.
     pub fn list<K: DeserializeOwned, A>(&self, action: A, query: Query<K>) -> Result<Page<K>>
     where
-        A: Declares<verb::List>,
-        T: Uses<A>,
+        A: Declares<verb::List> + UsedBy<T>,
     {
         let RawPage { items, token, truncated } = backend::list(id(action), &query.query)?;
         Ok(Page { items: serde_json::from_str(&items)?, next: token.map(|token| query.after(token)), truncated })
@@ -73,8 +70,7 @@ impl<T> Cx<T> {
     /// Lists page after page, up to `most` items.
     pub fn list_all<K: DeserializeOwned, A>(&self, action: A, query: Query<K>, most: u32) -> Result<Listing<K>>
     where
-        A: Declares<verb::List>,
-        T: Uses<A>,
+        A: Declares<verb::List> + UsedBy<T>,
     {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let mut items: Vec<K> = Vec::new();
@@ -95,8 +91,7 @@ impl<T> Cx<T> {
     /// Reads a part of a pod's log.
     pub fn logs<A>(&self, action: A, namespace: &str, pod: &str, query: &LogQuery) -> Result<LogText>
     where
-        A: Declares<verb::Logs>,
-        T: Uses<A>,
+        A: Declares<verb::Logs> + UsedBy<T>,
     {
         backend::logs(id(action), namespace, pod, query)
     }
@@ -104,8 +99,7 @@ impl<T> Cx<T> {
     /// Waits until the condition holds. False when the time is over. The host waits, so it costs no processor time.
     pub fn wait<A>(&self, action: A, target: impl Into<ObjectRef>, condition: Condition, timeout: Duration) -> Result<bool>
     where
-        A: Declares<verb::Wait>,
-        T: Uses<A>,
+        A: Declares<verb::Wait> + UsedBy<T>,
     {
         backend::wait(id(action), &target.into(), condition, u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX))
     }
@@ -113,8 +107,7 @@ impl<T> Cx<T> {
     /// Reads an object and its latest events, as `kubectl describe` does. The action covers the kind and `events`.
     pub fn describe<K: Kind, A>(&self, action: A, target: Ref<K>) -> Result<Described<K>>
     where
-        A: Declares<verb::Get> + Declares<verb::List>,
-        T: Uses<A>,
+        A: Declares<verb::Get> + Declares<verb::List> + UsedBy<T>,
     {
         let namespace = target.namespace.clone();
         let fields = format!("involvedObject.kind={},involvedObject.name={}", K::KIND, target.name);

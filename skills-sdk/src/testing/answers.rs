@@ -114,7 +114,14 @@ impl World {
         self.set(&target, "unschedulable", json!(unschedulable))
     }
 
-    pub(crate) fn request_sync(&mut self, action: &str, kind: crate::kubernetes::Sync, namespace: &str, name: &str, reason: &str) -> Result<Receipt> {
+    pub(crate) fn request_sync(
+        &mut self,
+        action: &str,
+        kind: crate::kubernetes::Sync,
+        namespace: &str,
+        name: &str,
+        reason: &str,
+    ) -> Result<Receipt> {
         let arguments = json!({ "kind": kind, "namespace": namespace, "name": name, "reason": reason });
         self.claim("kubernetes-service-mutation.request-sync", action, arguments)?;
         let declared = scope::action(&self.skill.sheet, action, Verb::RequestSync)?;
@@ -177,7 +184,15 @@ impl World {
         self.answer(&envelope.endpoint, &envelope.path)
     }
 
-    pub(crate) fn mcp(&mut self, verb: Verb, action: &str, server: &str, tool: &str, arguments: &str, reason: Option<&str>) -> Result<String> {
+    pub(crate) fn mcp(
+        &mut self,
+        verb: Verb,
+        action: &str,
+        server: &str,
+        tool: &str,
+        arguments: &str,
+        reason: Option<&str>,
+    ) -> Result<String> {
         let function = if verb == Verb::McpRead { "mcp-read.call-tool" } else { "mcp-mutation.call-tool" };
         let sent: Value = serde_json::from_str(arguments)?;
         self.claim(function, action, json!({ "server": server, "tool": tool, "arguments": sent, "reason": reason }))?;
@@ -233,7 +248,9 @@ impl World {
         let current = self.state.get(key).map(|entry| entry.version);
         match (current, expect) {
             (None, _) => Err(Error::NotFound(format!("`{key}`"))),
-            (Some(version), Some(expected)) if version != expected => Err(Error::Conflict(format!("`{key}` is not of the expected version"))),
+            (Some(version), Some(expected)) if version != expected => {
+                Err(Error::Conflict(format!("`{key}` is not of the expected version")))
+            }
             (Some(_), _) => {
                 self.state.remove(key);
                 Ok(())
@@ -281,4 +298,3 @@ impl World {
 fn unavailable(message: String) -> Error {
     Error::Unavailable { message, retry_after: None }
 }
-

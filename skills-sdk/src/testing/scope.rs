@@ -15,7 +15,7 @@ pub(super) fn action(sheet: &Sheet, id: &str, verb: Verb) -> Result<ActionSpec> 
         return Err(denied("undeclared-action", id, "the sheet does not declare it"));
     };
     if !action.verbs.contains(&verb) {
-        return Err(denied("out-of-scope", id, &format!("the action does not declare the verb {verb:?}")));
+        return Err(denied("verb-not-covered", id, &format!("the action does not declare the verb {verb:?}")));
     }
     Ok(*action)
 }
@@ -35,7 +35,7 @@ pub(super) fn resource(action: &ActionSpec, resource: &str) -> Result<()> {
     if action.resources.is_empty() || action.resources.contains(&resource) {
         Ok(())
     } else {
-        Err(denied("out-of-scope", action.id, &format!("the action does not list the resource `{resource}`")))
+        Err(denied("target-not-covered", action.id, &format!("the action does not list the resource `{resource}`")))
     }
 }
 
@@ -44,7 +44,7 @@ pub(super) fn namespace(action: &ActionSpec, groups: &Groups, namespace: &str) -
     if covers(action, groups, namespace) {
         Ok(())
     } else {
-        Err(denied("out-of-scope", action.id, &format!("the action does not cover the namespace `{namespace}`")))
+        Err(denied("target-not-covered", action.id, &format!("the action does not cover the namespace `{namespace}`")))
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn covers(action: &ActionSpec, groups: &Groups, namespace: &str) -> b
 pub(super) fn replicas(action: &ActionSpec, replicas: u32) -> Result<()> {
     match action.replicas {
         Some((min, max)) if !(min..=max).contains(&replicas) => {
-            Err(denied("out-of-scope", action.id, &format!("the action allows {min} to {max} replicas, not {replicas}")))
+            Err(denied("target-not-covered", action.id, &format!("the action allows {min} to {max} replicas, not {replicas}")))
         }
         Some(_) | None => Ok(()),
     }
@@ -70,10 +70,10 @@ pub(super) fn replicas(action: &ActionSpec, replicas: u32) -> Result<()> {
 /// Whether the action covers this request. Paths are the host's to match.
 pub(super) fn http(action: &ActionSpec, endpoint: &str, method: &str) -> Result<()> {
     if !action.endpoints.is_empty() && !action.endpoints.iter().any(|&name| name == "*" || name == endpoint) {
-        return Err(denied("out-of-scope", action.id, &format!("the action does not list the endpoint `{endpoint}`")));
+        return Err(denied("target-not-covered", action.id, &format!("the action does not list the endpoint `{endpoint}`")));
     }
     if !action.methods.is_empty() && !action.methods.contains(&method) {
-        return Err(denied("out-of-scope", action.id, &format!("the action does not list the method `{method}`")));
+        return Err(denied("target-not-covered", action.id, &format!("the action does not list the method `{method}`")));
     }
     Ok(())
 }
@@ -81,7 +81,7 @@ pub(super) fn http(action: &ActionSpec, endpoint: &str, method: &str) -> Result<
 /// Whether the action covers this tool of an MCP server.
 pub(super) fn mcp(action: &ActionSpec, server: &str, tool: &str) -> Result<()> {
     if action.server.is_some_and(|declared| declared != server) || !(action.tools.is_empty() || action.tools.contains(&tool)) {
-        return Err(denied("out-of-scope", action.id, &format!("the action does not list the tool `{tool}` of `{server}`")));
+        return Err(denied("target-not-covered", action.id, &format!("the action does not list the tool `{tool}` of `{server}`")));
     }
     Ok(())
 }

@@ -49,5 +49,7 @@ fn kubectl(tool: &str, name: &str, rest: &str) -> Result<Vec<Verb>, String> {
 }
 
 fn unknown(tool: &str) -> String {
-    format!("`tool: {tool}` can mean nothing: there are kubectl.get, describe, logs, top, delete, drain, rollout, http.<method>, mcp.<server>.<tool>")
+    format!(
+        "`tool: {tool}` can mean nothing: there are kubectl.get, describe, logs, top, delete, drain, rollout, http.<method>, mcp.<server>.<tool>"
+    )
 }

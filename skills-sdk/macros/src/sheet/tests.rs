@@ -24,7 +24,8 @@ fn ids_become_type_names() {
 #[test]
 fn every_target_form_declares_its_verbs() {
     use Verb::{
-        Cordon, Delete, Evict, Get, HttpMutation, HttpRead, List, Logs, McpMutation, McpRead, Pause, RequestSync, Restart, Rollback, Scale, Wait,
+        Cordon, Delete, Evict, Get, HttpMutation, HttpRead, List, Logs, McpMutation, McpRead, Pause, RequestSync, Restart, Rollback, Scale,
+        Wait,
     };
     let table: &[(&str, &[Verb])] = &[
         ("kubernetes: { verb: read, resources: [pods] }", &[Get, List, Wait]),

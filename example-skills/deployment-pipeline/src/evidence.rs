@@ -1,0 +1,114 @@
+//! From objects to causes: which pods belong to a workload, and what they and its conditions say.
+
+use skills_sdk::kinds::{Condition, Event, Pod, ReplicaSet};
+use skills_sdk::prelude::*;
+
+use crate::cause::{Cause, Kind, brief};
+use crate::pods;
+use crate::workload::Rollout;
+
+/// What was read of the namespaces that a question is about.
+pub(crate) struct Evidence {
+    pub(crate) replica_sets: Vec<ReplicaSet>,
+    pub(crate) pods: Vec<Pod>,
+    /// The latest last.
+    pub(crate) events: Vec<Event>,
+    pub(crate) now_unix_ms: u64,
+}
+
+/// A cause, and how many pods show it.
+pub(crate) struct Found {
+    pub(crate) cause: Cause,
+    pub(crate) pods: Vec<String>,
+}
+
+impl Evidence {
+    /// The revisions of a deployment, the newest first.
+    pub(crate) fn revisions<'a>(&'a self, rollout: &Rollout) -> Vec<&'a ReplicaSet> {
+        let mut own: Vec<&ReplicaSet> = self.replica_sets.iter().filter(|set| belongs(&set.metadata, &rollout.meta)).collect();
+        own.sort_by_key(|set| core::cmp::Reverse(set.revision()));
+        own
+    }
+
+    /// The pods of a workload, those of the newest revision first.
+    pub(crate) fn pods<'a>(&'a self, rollout: &Rollout) -> Vec<&'a Pod> {
+        if rollout.kind != WorkloadKind::Deployment {
+            return self.pods.iter().filter(|pod| belongs(&pod.metadata, &rollout.meta)).collect();
+        }
+        let revisions = self.revisions(rollout);
+        revisions.iter().flat_map(|set| self.pods.iter().filter(|pod| belongs(&pod.metadata, &set.metadata))).collect()
+    }
+
+    /// What happened to an object, the latest last.
+    pub(crate) fn events<'a>(&'a self, of: &skills_sdk::kinds::Meta) -> Vec<&'a Event> {
+        self.events.iter().filter(|event| is_about(event, of)).collect()
+    }
+
+    /// Why the rollout is not done: what explains most comes first. Empty if it is done, or only needs time.
+    pub(crate) fn causes(&self, rollout: &Rollout) -> Vec<Found> {
+        let mut found: Vec<Found> = Vec::new();
+        if rollout.is_done() {
+            return found;
+        }
+        if rollout.paused {
+            found.push(Found::without_pods(Cause::new(Kind::Paused, "the rollout is paused")));
+        }
+        if let Some(cause) = self.creation(rollout) {
+            found.push(Found::without_pods(cause));
+        }
+        for pod in self.pods(rollout) {
+            if let Some(cause) = pods::cause(pod, &self.events(&pod.metadata), self.now_unix_ms) {
+                match found.iter_mut().find(|known| known.cause.kind == cause.kind) {
+                    Some(known) => known.pods.push(pod.metadata.name.clone()),
+                    None => found.push(Found { cause, pods: vec![pod.metadata.name.clone()] }),
+                }
+            }
+        }
+        if let Some(late) = rollout.condition("Progressing", "False")
+            && late.reason.as_deref() == Some("ProgressDeadlineExceeded")
+        {
+            let line = brief(late.message.as_deref().unwrap_or("no progress within the deadline"), 240);
+            found.push(Found::without_pods(Cause::new(Kind::ProgressDeadline, line)));
+        }
+        found.sort_by_key(|found| found.cause.kind);
+        found
+    }
+
+    /// Pods that the controller cannot even create.
+    fn creation(&self, rollout: &Rollout) -> Option<Cause> {
+        let refused = |conditions: &[Condition]| {
+            let failure = Condition::find(conditions, "ReplicaFailure").filter(|failure| failure.is_true());
+            failure.and_then(|failure| failure.message.clone())
+        };
+        let revisions = self.revisions(rollout);
+        let told = refused(&rollout.conditions).or_else(|| revisions.iter().find_map(|set| refused(&set.status.conditions)));
+        // Stateful and daemon sets have no such condition, only the event.
+        let message = told.or_else(|| {
+            let events = self.events(&rollout.meta);
+            let failed = events.iter().rev().find(|event| event.is_warning() && event.reason.as_deref() == Some("FailedCreate"));
+            failed.and_then(|event| event.message.clone())
+        })?;
+        let kind = if message.contains("exceeded quota") { Kind::QuotaExceeded } else { Kind::PodsRefused };
+        Some(Cause::new(kind, brief(&message, 400)))
+    }
+}
+
+impl Found {
+    fn without_pods(cause: Cause) -> Self {
+        Self { cause, pods: Vec::new() }
+    }
+}
+
+/// Whether the controller of an object is this one, by uid: names are used twice.
+fn belongs(object: &skills_sdk::kinds::Meta, owner: &skills_sdk::kinds::Meta) -> bool {
+    object.namespace == owner.namespace && owner.uid.is_some() && object.controller().is_some_and(|controller| Some(&controller.uid) == owner.uid.as_ref())
+}
+
+/// Whether an event is about this very object: an earlier one of the same name is another.
+pub(crate) fn is_about(event: &Event, meta: &skills_sdk::kinds::Meta) -> bool {
+    let about = &event.involved_object;
+    match (&about.uid, &meta.uid) {
+        (Some(of), Some(uid)) => of == uid,
+        _ => about.name.as_deref() == Some(&meta.name) && event.metadata.namespace == meta.namespace,
+    }
+}

@@ -1,0 +1,256 @@
+//! One tool call of the model: its reads and refused reads are noted in memory and folded into one entry when it ends.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use infraagent_api::run::{ActionStatus, Reads};
+use infraagent_guard::{
+    call::{Ambient, Mutation, Read},
+    checks::Denial,
+    permit::{Permit, Proposal},
+};
+use infraagent_sandbox::broker::{Answer, CallError, Page, Response};
+use serde_json::{Value, json};
+
+use super::{
+    Error, Recorded, Redactor, bound, canonical, chain,
+    entry::{self, Intent},
+    journal::{Journal, Outcome, code},
+};
+
+/// The entry of one tool call, open until [`ToolEntry::close`]. Shared by everything that works for the call.
+#[derive(Debug)]
+pub struct ToolEntry {
+    journal: Arc<Journal>,
+    seq: u32,
+    folded: Mutex<Folded>,
+}
+
+#[derive(Debug, Default)]
+struct Folded {
+    lines: Vec<Line>,
+    denied: i32,
+}
+
+#[derive(Debug)]
+struct Line {
+    call: Asked,
+    end: End,
+}
+
+/// Texts are made when the entry is sealed: a read in the middle of a call costs no formatting.
+#[derive(Debug)]
+enum Asked {
+    Read(Read),
+    Text(String),
+}
+
+impl Asked {
+    fn text(&self) -> String {
+        match self {
+            Self::Read(read) => read.to_string(),
+            Self::Text(text) => text.clone(),
+        }
+    }
+}
+
+/// How a folded call ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Nobody said. What a cancelled call leaves.
+    Unanswered,
+    /// The guest got so many bytes with this SHA-256.
+    Result {
+        /// In hexadecimal digits.
+        sha256: String,
+        /// How many.
+        bytes: usize,
+    },
+    /// The guest was refused.
+    Denied(String),
+    /// The guest got an error.
+    Error(String),
+}
+
+impl End {
+    /// The guest got these bytes.
+    pub fn bytes(bytes: &[u8]) -> Self {
+        Self::Result { sha256: chain::sha256(bytes), bytes: bytes.len() }
+    }
+
+    /// The guest got this answer: the digest is of its content (JSON, text, body or value), without what surrounds it.
+    pub fn of(answer: &Result<Answer, CallError>) -> Self {
+        match answer {
+            Ok(Answer::Done) => Self::bytes(b""),
+            Ok(Answer::Time(millis)) => Self::bytes(millis.to_string().as_bytes()),
+            Ok(Answer::Json(text) | Answer::Text(text, _) | Answer::Page(Page { items: text, count: _, continue_token: _, truncated: _ })) => {
+                Self::bytes(text.as_bytes())
+            }
+            Ok(Answer::Reached(reached)) => Self::bytes(reached.to_string().as_bytes()),
+            Ok(Answer::Receipt(receipt)) => Self::bytes(receipt.audit_seq.to_string().as_bytes()),
+            Ok(Answer::Response(Response { body, status: _, headers: _, truncated: _, elapsed_ms: _, tls: _ })) => Self::bytes(body),
+            Ok(Answer::Entry(entry)) => Self::bytes(entry.as_ref().map_or(b"".as_slice(), |(value, _)| value)),
+            Ok(Answer::Version(version)) => Self::bytes(version.to_string().as_bytes()),
+            Ok(Answer::Keys(keys)) => Self::bytes(keys.join("\n").as_bytes()),
+            Err(CallError::Denied { code, action: _, message: _ }) => Self::Denied(code.clone()),
+            Err(error) => Self::Error(code(error).to_owned()),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self::Unanswered => "unanswered".to_owned(),
+            Self::Result { sha256, bytes } => format!("sha256:{sha256} {bytes}"),
+            Self::Denied(code) => format!("denied:{code}"),
+            Self::Error(code) => format!("error:{code}"),
+        }
+    }
+}
+
+/// What came of a tool call, as the model is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToolOutcome {
+    /// It ended as it should.
+    Executed {
+        /// What came of it.
+        result: String,
+    },
+    /// It was not run.
+    Blocked {
+        /// A code, such as `budget-exhausted`.
+        reason: String,
+        /// Why.
+        message: String,
+    },
+    /// It ended with an error of its own, or at a limit.
+    Failed {
+        /// A code, such as `trap`.
+        reason: String,
+        /// What happened.
+        message: String,
+    },
+}
+
+impl ToolEntry {
+    pub(crate) fn new(journal: Arc<Journal>, seq: u32) -> Self {
+        Self { journal, seq, folded: Mutex::default() }
+    }
+
+    /// The number of the entry.
+    pub fn seq(&self) -> u32 {
+        self.seq
+    }
+
+    /// The journal that it belongs to.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// Notes a read. No I/O: a crash can lose the record of reads, never of a change.
+    pub fn read(&self, permit: Permit<Read>) -> Recorded<Permit<Read>> {
+        let ordinal = self.fold(Asked::Read(permit.call().clone()), End::Unanswered);
+        Recorded::new(permit, self.seq, ordinal)
+    }
+
+    /// Notes a call that touches nothing beyond the run. Log lines, the clock and the site's description leave no trace: they show nothing of the world.
+    pub fn ambient(&self, permit: Permit<Ambient>) -> Recorded<Permit<Ambient>> {
+        let ordinal = match permit.call() {
+            Ambient::Log(_) | Ambient::Clock | Ambient::Site => u32::MAX,
+            call @ (Ambient::Finding(_) | Ambient::StateGet(_) | Ambient::StatePut(_) | Ambient::StateRemove(_) | Ambient::StateKeys(_)) => {
+                self.fold(Asked::Text(call.to_string()), End::Unanswered)
+            }
+        };
+        Recorded::new(permit, self.seq, ordinal)
+    }
+
+    /// Says how a read or ambient call ended: `ordinal` is that of its [`Recorded`] permit.
+    pub fn answered(&self, ordinal: u32, end: End) {
+        let mut folded = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = usize::try_from(ordinal).ok().and_then(|index| folded.lines.get_mut(index)) {
+            line.end = end;
+        }
+    }
+
+    /// Records a refusal. A refused change gets an entry of its own, and its number is returned; everything else is folded, and so is a change when the record
+    /// takes no more entries.
+    pub async fn refused(&self, denial: &Denial) -> Result<Option<u32>, Error> {
+        if let Some(mutation) = entry::mutation_of(denial) {
+            match self.journal.refuse(Intent::denied(mutation, denial), denial).await {
+                Ok(seq) => return Ok(Some(seq)),
+                Err(Error::BudgetExhausted(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let text = match &denial.call {
+            Some(call) => call.to_string(),
+            None => denial.code.as_str().to_owned(),
+        };
+        self.fold(Asked::Text(text), End::Denied(denial.code.as_str().to_owned()));
+        Ok(None)
+    }
+
+    /// Records something that never became a call, as a refused read.
+    pub fn malformed(&self, function: &str, message: &str) {
+        let text = format!("{function}: {message}");
+        self.fold(Asked::Text(text), End::Denied(infraagent_guard::Code::Malformed.as_str().to_owned()));
+    }
+
+    /// Records the intent of a change. When this returns a permit, the intent is durable; when it returns an error, the change must not happen.
+    pub async fn intend(&self, permit: Permit<Mutation>) -> Result<Recorded<Permit<Mutation>>, Error> {
+        self.journal.intend(permit).await
+    }
+
+    /// Records the outcome of a change: `seq` is that of its [`Recorded`] permit.
+    pub async fn outcome(&self, seq: u32, outcome: super::MutationOutcome) -> Result<(), Error> {
+        self.journal.outcome(seq, outcome).await
+    }
+
+    /// Writes a proposal down for a human. Returns its number.
+    pub async fn propose(&self, proposal: &Proposal) -> Result<u32, Error> {
+        self.journal.propose(proposal).await
+    }
+
+    /// The tool call has ended: its entry gets the outcome and everything that was folded. It is written with the next flush.
+    pub async fn close(&self, outcome: ToolOutcome) -> Result<(), Error> {
+        let (status, reason, result) = match outcome {
+            ToolOutcome::Executed { result } => (ActionStatus::Executed, None, result),
+            ToolOutcome::Blocked { reason, message } => (ActionStatus::Blocked, Some(reason), message),
+            ToolOutcome::Failed { reason, message } => (ActionStatus::Failed, Some(reason), message),
+        };
+        let folded = std::mem::take(&mut *self.folded.lock().unwrap_or_else(PoisonError::into_inner));
+        let reads = folded.into_reads(self.journal.redactor())?;
+        self.journal.seal_tool(self.seq, Outcome { status, reason, result, reads }).await
+    }
+
+    fn fold(&self, call: Asked, end: End) -> u32 {
+        let mut folded = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(end, End::Denied(_)) {
+            folded.denied = folded.denied.saturating_add(1);
+        }
+        folded.lines.push(Line { call, end });
+        u32::try_from(folded.lines.len() - 1).unwrap_or(u32::MAX)
+    }
+}
+
+impl Folded {
+    /// Everything counted and hashed, the first calls listed. The journal drops listed calls that do not fit.
+    fn into_reads(self, redactor: &Redactor) -> Result<Option<Reads>, Error> {
+        let Self { lines, denied } = self;
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        let mut calls = Vec::new();
+        let mut all = Vec::with_capacity(lines.len());
+        for line in &lines {
+            let (call, end) = (redactor.text(&line.call.text()).into_owned(), line.end.text());
+            if calls.len() < bound::LISTED_CALLS {
+                calls.push(match &line.end {
+                    End::Unanswered | End::Result { .. } => bound::short(&call, bound::LISTED_CALL),
+                    End::Denied(_) | End::Error(_) => bound::short(&format!("{call} {end}"), bound::LISTED_CALL),
+                });
+            }
+            all.push(json!([call, end]));
+        }
+        let digest = chain::hash("reads", &canonical::text(&Value::Array(all))?);
+        Ok(Some(Reads { count: i32::try_from(lines.len()).unwrap_or(i32::MAX), denied, calls, digest: Some(digest) }))
+    }
+}

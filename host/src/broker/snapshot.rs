@@ -1,0 +1,103 @@
+//! An executor whose cluster is a folder: YAML objects in memory, with Kubernetes' semantics, and no clock of its own.
+//!
+//! [`load`](Snapshot::load) -> [`World`] for facts -> `read` and `mutate` for permits. What a mutation sets off (rollouts, garbage collection, claims that go with
+//! their pods) happens at once and always in the same way, so that a run can be repeated and a test can see what would have been lost.
+//!
+//! A folder may also have `logs/<namespace>/<pod>/<container>.log` and `.previous.log`, and `faults.yaml` with planted failures.
+
+mod faults;
+mod kinds;
+mod load;
+mod logs;
+mod store;
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use infraagent_guard::{name::GroupResource, policy::Scope};
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use self::load::LoadError;
+use self::{
+    faults::Faults,
+    logs::Logs,
+    store::{Key, Store, show},
+};
+use super::{
+    object,
+    world::{ServedKind, World, WorldError},
+};
+
+/// A cluster in memory, for one run.
+#[derive(Debug)]
+pub struct Snapshot {
+    scope: Scope,
+    faults: Faults,
+    logs: Logs,
+    store: Mutex<Store>,
+}
+
+impl Snapshot {
+    /// Loads a folder for one run. `now` is the cluster's time for the whole run.
+    pub fn load(dir: &Path, run: &str, environment: &str, now: Timestamp) -> Result<Self, LoadError> {
+        let store = Store::new(load::objects(dir)?, now)?;
+        let kube_system = GroupResource::new("", "namespaces").ok().and_then(|kind| {
+            let key = Key { kind, namespace: String::new(), name: "kube-system".to_owned() };
+            store.get(&key).map(|namespace| object::uid(namespace).to_owned())
+        });
+        let cluster = kube_system.unwrap_or_else(|| {
+            let name = dir.canonicalize().ok().and_then(|dir| dir.file_name().map(|name| name.to_string_lossy().into_owned()));
+            format!("snapshot-{}", name.unwrap_or_default())
+        });
+        let scope = Scope { cluster, run: run.to_owned(), environment: environment.to_owned() };
+        Ok(Self { scope, faults: Faults::load(dir)?, logs: Logs::load(dir)?, store: Mutex::new(store) })
+    }
+
+    /// Where permits must be good to be executed here.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The time of this cluster.
+    pub fn now(&self) -> Timestamp {
+        self.store().now()
+    }
+
+    /// Writes happen in one step, so a store is never left half-written by a panic.
+    fn store(&self) -> MutexGuard<'_, Store> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look_up(&self, kind: &GroupResource, namespace: Option<&str>, name: &str) -> Result<Value, WorldError> {
+        self.faults.check("get", kind)?;
+        let key = Key { kind: kind.clone(), namespace: namespace.unwrap_or_default().to_owned(), name: name.to_owned() };
+        self.store().get(&key).cloned().ok_or_else(|| WorldError::NotFound(format!("`{}`", show(&key))))
+    }
+
+    fn look_through(&self, kind: &GroupResource, namespace: Option<&str>) -> Result<Vec<Value>, WorldError> {
+        self.faults.check("list", kind)?;
+        let store = self.store();
+        if store.kind(kind).is_none() {
+            return Err(WorldError::NotFound(format!("the kind `{kind}`")));
+        }
+        Ok(store.list(kind, namespace).map(|(_, value)| value.clone()).collect())
+    }
+}
+
+impl World for Snapshot {
+    async fn get(&self, kind: &GroupResource, namespace: Option<&str>, name: &str) -> Result<Value, WorldError> {
+        self.look_up(kind, namespace, name)
+    }
+
+    async fn list(&self, kind: &GroupResource, namespace: Option<&str>) -> Result<Vec<Value>, WorldError> {
+        self.look_through(kind, namespace)
+    }
+
+    async fn kinds(&self) -> Result<Arc<[ServedKind]>, WorldError> {
+        self.faults.check_rule("list kinds")?;
+        Ok(self.store().all_kinds().into())
+    }
+}
