@@ -64,18 +64,28 @@ impl Kind {
             Self::Unschedulable => "do not restart; report the scheduler's reason: no node takes the pod as it is written",
             Self::MissingReference => "do not restart; report what is missing and who wants it: the pod starts by itself once it exists",
             Self::VolumeNotReady => "do not restart; report the volume and the message: a new pod would wait for it as well",
-            Self::ImageNotFound => "do not restart, it would pull the same image; report the image, and propose roll_back to the revision before",
+            Self::ImageNotFound => {
+                "do not restart, it would pull the same image; report the image, and propose roll_back to the revision before"
+            }
             Self::ImageRefused => "do not restart; report that the pull secret or the name of the repository is wrong",
             Self::ImagePull => "do not restart; report it if it lasts: the registry does not answer as it should",
             Self::CannotStart => "do not restart; report the command and the message, and propose roll_back to the revision before",
-            Self::OutOfMemory => "do not restart, it would fill up again; report the limit, and propose roll_back if only the newest revision is killed",
-            Self::LivenessProbe => "read the log: if the container is slow or stuck and a fresh start clears that, restart_workload once; else report the probe",
-            Self::StartupProbe => "read the log: if it needs more time, report the probe; if what it waited for is there by now, restart_workload once",
+            Self::OutOfMemory => {
+                "do not restart, it would fill up again; report the limit, and propose roll_back if only the newest revision is killed"
+            }
+            Self::LivenessProbe => {
+                "read the log: if the container is slow or stuck and a fresh start clears that, restart_workload once; else report the probe"
+            }
+            Self::StartupProbe => {
+                "read the log: if it needs more time, report the probe; if what it waited for is there by now, restart_workload once"
+            }
             Self::CrashLoop => {
                 "read the log: if what it lacked exists by now, restart_workload once; if only the newest revision crashes, propose roll_back; else report"
             }
             Self::Evicted => "report which node ran out of what; the controller has made new pods already",
-            Self::ReadinessProbe => "read the log: restart_workload once if a fresh start clears the state that it shows; else report what the probe says",
+            Self::ReadinessProbe => {
+                "read the log: restart_workload once if a fresh start clears the state that it shows; else report what the probe says"
+            }
             Self::ProgressDeadline => "look again; if there is still no other cause, report it",
         }
     }

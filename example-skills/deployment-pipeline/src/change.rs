@@ -81,11 +81,8 @@ pub struct PauseArgs {
 #[tool(actions = [PauseRollout])]
 pub fn pause_rollout(cx: &Cx<Self>, args: PauseArgs) -> Result<Output> {
     let PauseArgs { namespace, name, paused, reason } = args;
-    let receipt = if paused {
-        cx.pause(PauseRollout, &namespace, &name, &reason)?
-    } else {
-        cx.resume(PauseRollout, &namespace, &name, &reason)?
-    };
+    let receipt =
+        if paused { cx.pause(PauseRollout, &namespace, &name, &reason)? } else { cx.resume(PauseRollout, &namespace, &name, &reason)? };
     let done = match (receipt.changed, paused) {
         (true, true) => " is paused",
         (true, false) => " goes on",
@@ -124,12 +121,13 @@ pub fn roll_back(cx: &Cx<Self>, args: RollBackArgs) -> Result<Output> {
 /// Which revision to go back to: one that a replica set of this deployment still holds, and that is not the current one.
 fn target(rollout: &Rollout, sets: &[ReplicaSet], asked: Option<u64>) -> Result<u64> {
     let current: Option<u64> = rollout.meta.annotations.get(REVISION).and_then(|revision| revision.parse().ok());
-    let own = sets.iter().filter(|set| rollout.meta.uid.is_some() && set.metadata.controller().map(|owner| &owner.uid) == rollout.meta.uid.as_ref());
-    let mut held: Vec<u64> = own.filter_map(ReplicaSet::revision).filter(|revision| Some(*revision) != current).collect();
-    held.sort_unstable();
+    let own = sets
+        .iter()
+        .filter(|set| rollout.meta.uid.is_some() && set.metadata.controller().map(|owner| &owner.uid) == rollout.meta.uid.as_ref());
+    let held: Vec<u64> = own.filter_map(ReplicaSet::revision).filter(|revision| Some(*revision) != current).collect();
     let found = match asked {
         Some(asked) => held.iter().copied().find(|revision| *revision == asked),
-        None => held.iter().copied().rfind(|revision| current.is_none_or(|current| *revision < current)),
+        None => held.iter().copied().filter(|revision| current.is_none_or(|current| *revision < current)).max(),
     };
     found.ok_or_else(|| {
         let held: Vec<String> = held.iter().map(u64::to_string).collect();

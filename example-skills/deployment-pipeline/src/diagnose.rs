@@ -5,7 +5,7 @@ use skills_sdk::prelude::*;
 
 use crate::actions::{ReadLogs, Watch};
 use crate::cause::{Kind, brief};
-use crate::evidence::{Evidence, Found, is_about};
+use crate::evidence::{Evidence, Found, in_order, is_about};
 use crate::workload::{Rollout, kind_name};
 
 /// The most objects of a kind that are taken in.
@@ -74,8 +74,7 @@ pub fn diagnose_rollout(cx: &Cx<Self>, args: DiagnoseArgs) -> Result<Output> {
         WorkloadKind::DaemonSet => cx.get(Watch, DaemonSet::at(&namespace, name))?.into(),
     };
     let pods = cx.list_all(Watch, Pod::within(&namespace).labels(&rollout.labels), MOST)?;
-    let mut events = cx.list_all(Watch, Event::within(&namespace), MOST)?;
-    events.items.sort_by(|a, b| a.last_seen().cmp(&b.last_seen()));
+    let events = cx.list_all(Watch, Event::within(&namespace), MOST)?;
     let mut complete = pods.complete && events.complete;
     let replica_sets = if kind == WorkloadKind::Deployment {
         let found = cx.list_all(Watch, ReplicaSet::within(&namespace).labels(&rollout.labels), MOST)?;
@@ -187,19 +186,24 @@ fn own_events(evidence: &Evidence, rollout: &Rollout) -> Vec<String> {
             || revisions.iter().any(|set| is_about(event, &set.metadata))
             || pods.iter().any(|pod| is_about(event, &pod.metadata))
     };
-    let (warnings, others): (Vec<&Event>, Vec<&Event>) = evidence.events.iter().rev().filter(own).partition(|event| event.is_warning());
-    warnings.into_iter().chain(others).take(TOLD).map(event_line).collect()
+    let events = in_order(evidence.events.iter().filter(own));
+    let of = |warning: bool| events.iter().rev().filter(move |event| event.is_warning() == warning);
+    of(true).chain(of(false)).take(TOLD).map(|event| event_line(event)).collect()
 }
 
 /// Events of other objects that causes or logs mention by name: the ConfigMap that a container misses, and that somebody published since.
 fn related(evidence: &Evidence, rollout: &Rollout, causes: &[Found], logs: &[LogTail]) -> Vec<String> {
-    let lines: Vec<&str> = causes.iter().map(|found| found.cause.line.as_str()).chain(logs.iter().flat_map(|log| log.lines.iter().map(String::as_str))).collect();
+    let lines: Vec<&str> = causes
+        .iter()
+        .map(|found| found.cause.line.as_str())
+        .chain(logs.iter().flat_map(|log| log.lines.iter().map(String::as_str)))
+        .collect();
     let mentioned = |event: &&Event| {
         let Some(name) = event.involved_object.name.as_deref() else { return false };
         let other = name != rollout.meta.name && !evidence.pods.iter().any(|pod| pod.metadata.name == name);
         other && lines.iter().any(|line| mentions(line, name))
     };
-    evidence.events.iter().rev().filter(mentioned).take(TOLD).map(event_line).collect()
+    in_order(evidence.events.iter().filter(mentioned)).iter().rev().take(TOLD).map(|event| event_line(event)).collect()
 }
 
 /// Whether a line names an object: as a word, so that `api` is not found in `rapid`.

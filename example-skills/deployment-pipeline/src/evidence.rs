@@ -11,7 +11,6 @@ use crate::workload::Rollout;
 pub(crate) struct Evidence {
     pub(crate) replica_sets: Vec<ReplicaSet>,
     pub(crate) pods: Vec<Pod>,
-    /// The latest last.
     pub(crate) events: Vec<Event>,
     pub(crate) now_unix_ms: u64,
 }
@@ -25,8 +24,11 @@ pub(crate) struct Found {
 impl Evidence {
     /// The revisions of a deployment, the newest first.
     pub(crate) fn revisions<'a>(&'a self, rollout: &Rollout) -> Vec<&'a ReplicaSet> {
-        let mut own: Vec<&ReplicaSet> = self.replica_sets.iter().filter(|set| belongs(&set.metadata, &rollout.meta)).collect();
-        own.sort_by_key(|set| core::cmp::Reverse(set.revision()));
+        let mut own: Vec<&ReplicaSet> = Vec::new();
+        for set in self.replica_sets.iter().filter(|set| belongs(&set.metadata, &rollout.meta)) {
+            let place = own.partition_point(|other| other.revision() >= set.revision());
+            own.insert(place, set);
+        }
         own
     }
 
@@ -41,7 +43,7 @@ impl Evidence {
 
     /// What happened to an object, the latest last.
     pub(crate) fn events<'a>(&'a self, of: &skills_sdk::kinds::Meta) -> Vec<&'a Event> {
-        self.events.iter().filter(|event| is_about(event, of)).collect()
+        in_order(self.events.iter().filter(|event| is_about(event, of)))
     }
 
     /// Why the rollout is not done: what explains most comes first. Empty if it is done, or only needs time.
@@ -51,26 +53,22 @@ impl Evidence {
             return found;
         }
         if rollout.paused {
-            found.push(Found::without_pods(Cause::new(Kind::Paused, "the rollout is paused")));
+            add(&mut found, Cause::new(Kind::Paused, "the rollout is paused"), None);
         }
         if let Some(cause) = self.creation(rollout) {
-            found.push(Found::without_pods(cause));
+            add(&mut found, cause, None);
         }
         for pod in self.pods(rollout) {
             if let Some(cause) = pods::cause(pod, &self.events(&pod.metadata), self.now_unix_ms) {
-                match found.iter_mut().find(|known| known.cause.kind == cause.kind) {
-                    Some(known) => known.pods.push(pod.metadata.name.clone()),
-                    None => found.push(Found { cause, pods: vec![pod.metadata.name.clone()] }),
-                }
+                add(&mut found, cause, Some(&pod.metadata.name));
             }
         }
         if let Some(late) = rollout.condition("Progressing", "False")
             && late.reason.as_deref() == Some("ProgressDeadlineExceeded")
         {
             let line = brief(late.message.as_deref().unwrap_or("no progress within the deadline"), 240);
-            found.push(Found::without_pods(Cause::new(Kind::ProgressDeadline, line)));
+            add(&mut found, Cause::new(Kind::ProgressDeadline, line), None);
         }
-        found.sort_by_key(|found| found.cause.kind);
         found
     }
 
@@ -93,15 +91,33 @@ impl Evidence {
     }
 }
 
-impl Found {
-    fn without_pods(cause: Cause) -> Self {
-        Self { cause, pods: Vec::new() }
+/// Adds a cause at its place, or a pod to a cause that is known.
+fn add(found: &mut Vec<Found>, cause: Cause, pod: Option<&String>) {
+    let pods = pod.into_iter().cloned();
+    let place = found.partition_point(|known| known.cause.kind < cause.kind);
+    match found.get_mut(place).filter(|known| known.cause.kind == cause.kind) {
+        Some(known) => known.pods.extend(pods),
+        None => found.insert(place, Found { cause, pods: pods.collect() }),
     }
+}
+
+/// Events by time, the latest last.
+///
+/// By insertion, since they come nearly in order, and since the sort of the standard library takes 5 KB of WebAssembly for each type.
+pub(crate) fn in_order<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<&'a Event> {
+    let mut ordered: Vec<&Event> = Vec::new();
+    for event in events {
+        let later = ordered.iter().rev().take_while(|other| other.last_seen() > event.last_seen()).count();
+        ordered.insert(ordered.len() - later, event);
+    }
+    ordered
 }
 
 /// Whether the controller of an object is this one, by uid: names are used twice.
 fn belongs(object: &skills_sdk::kinds::Meta, owner: &skills_sdk::kinds::Meta) -> bool {
-    object.namespace == owner.namespace && owner.uid.is_some() && object.controller().is_some_and(|controller| Some(&controller.uid) == owner.uid.as_ref())
+    object.namespace == owner.namespace
+        && owner.uid.is_some()
+        && object.controller().is_some_and(|controller| Some(&controller.uid) == owner.uid.as_ref())
 }
 
 /// Whether an event is about this very object: an earlier one of the same name is another.

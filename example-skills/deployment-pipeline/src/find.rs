@@ -49,11 +49,9 @@ pub fn find_broken_rollouts(cx: &Cx<Self>, args: FindArgs) -> Result<Output> {
     if !rollouts.is_empty() {
         let replica_sets = cx.list_all(Watch, ReplicaSet::all().namespace_or_all(namespace), MOST)?;
         let pods = cx.list_all(Watch, Pod::all().namespace_or_all(namespace), MOST)?;
-        let mut events = cx.list_all(Watch, Event::all().namespace_or_all(namespace), MOST)?;
-        events.items.sort_by(|a, b| a.last_seen().cmp(&b.last_seen()));
+        let events = cx.list_all(Watch, Event::all().namespace_or_all(namespace), MOST)?;
         complete = complete && replica_sets.complete && pods.complete && events.complete;
-        let evidence =
-            Evidence { replica_sets: replica_sets.items, pods: pods.items, events: events.items, now_unix_ms: cx.now_unix_ms() };
+        let evidence = Evidence { replica_sets: replica_sets.items, pods: pods.items, events: events.items, now_unix_ms: cx.now_unix_ms() };
         for rollout in rollouts {
             let title = rollout.title();
             match Broken::of(rollout, &evidence) {

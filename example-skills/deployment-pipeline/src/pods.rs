@@ -21,10 +21,8 @@ pub(crate) fn cause(pod: &Pod, events: &[&Event], now_unix_ms: u64) -> Option<Ca
     if let Some(cause) = not_started(pod, events) {
         return Some(cause);
     }
-    let containers = [
-        (&pod.status.init_container_statuses, &pod.spec.init_containers),
-        (&pod.status.container_statuses, &pod.spec.containers),
-    ];
+    let containers =
+        [(&pod.status.init_container_statuses, &pod.spec.init_containers), (&pod.status.container_statuses, &pod.spec.containers)];
     for (statuses, specs) in containers {
         for status in statuses {
             let spec = specs.iter().find(|spec| spec.name == status.name);
@@ -49,7 +47,11 @@ fn not_started(pod: &Pod, events: &[&Event]) -> Option<Cause> {
         return Some(Cause::new(Kind::Unschedulable, brief(message.as_deref().unwrap_or("no node takes the pod"), MESSAGE)));
     }
     let starting = |status: &ContainerStatus| {
-        status.state.waiting.as_ref().is_some_and(|waiting| matches!(waiting.reason.as_deref(), Some("ContainerCreating" | "PodInitializing")))
+        status
+            .state
+            .waiting
+            .as_ref()
+            .is_some_and(|waiting| matches!(waiting.reason.as_deref(), Some("ContainerCreating" | "PodInitializing")))
     };
     if pod.status.container_statuses.iter().all(starting) {
         let failed = events.iter().rev().find(|event| {
@@ -88,7 +90,8 @@ fn of_container(pod: &Pod, status: &ContainerStatus, spec: Option<&Container>, e
         return Some(Cause::new(Kind::ReadinessProbe, ["runs, but does not pass its readiness probe: ", &answer].concat()));
     }
     let since = running.started_at.as_ref().or(pod.status.start_time.as_ref())?;
-    (since.unix_ms()? + PATIENCE_MS < now).then(|| Cause::new(Kind::ReadinessProbe, ["runs since ", &since.0, ", and is not ready"].concat()))
+    (since.unix_ms()? + PATIENCE_MS < now)
+        .then(|| Cause::new(Kind::ReadinessProbe, ["runs since ", &since.0, ", and is not ready"].concat()))
 }
 
 /// A container that does not run: the kubelet says why.

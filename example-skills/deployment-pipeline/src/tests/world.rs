@@ -26,7 +26,9 @@ impl World {
         let Self { status, events, conditions, limit, paused } = self;
         let selector = "selector: {matchLabels: {app: web}}";
         let template = |image: &str| {
-            format!("template: {{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{{name: app, image: '{image}', resources: {{limits: {limit}}}}}]}}}}")
+            format!(
+                "template: {{metadata: {{labels: {{app: web}}}}, spec: {{containers: [{{name: app, image: '{image}', resources: {{limits: {limit}}}}}]}}}}"
+            )
         };
         let (old, new) = (template("registry.example/web:1"), template("registry.example/web:2"));
         let set = |name: &str, uid: &str, revision: u32, replicas: u32, ready: u32, template: &str| {
