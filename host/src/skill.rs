@@ -1,1 +1,16 @@
-//! Skills: package format, sources, checks.
+//! Skills as packages: a folder becomes one component with its manifest, and a component is looked at and judged.
+//!
+//! In the order of a build: [`source`] reads `SKILL.md` and `actions.yaml`, [`build`] drives cargo, [`component`] makes components of core modules,
+//! [`pack`] joins component and manifest and asks for the admission verdict. [`inspect`] and [`verdict`] look at a finished component without running or
+//! compiling it, [`world`] writes the contract that exactly fits a sheet, [`scaffold`] begins a new skill.
+
+pub mod actions;
+pub mod build;
+pub mod component;
+pub mod frontmatter;
+mod problem;
+pub mod scaffold;
+pub mod source;
+pub mod world;
+
+pub use problem::Problem;
