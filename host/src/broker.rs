@@ -11,14 +11,17 @@
 //!
 //! A call that is cancelled (the tool call's time is over) between intent and outcome still gets its outcome: effects run to their end in a task of their own.
 
+mod change;
+mod condition;
 pub mod cooldown;
 pub mod executor;
 pub mod facts;
+mod log;
 mod object;
-pub mod projection;
+mod paging;
+mod projection;
 pub mod snapshot;
 pub mod state;
-pub mod tally;
 pub mod world;
 
 use std::{
@@ -46,7 +49,6 @@ use self::{
     executor::Executor,
     facts::DataResource,
     state::Memory,
-    tally::Tally,
 };
 use crate::{
     audit::{End, Journal, MutationOutcome, Redactor, ToolEntry},
@@ -54,7 +56,7 @@ use crate::{
     run::{
         event::{Event, Observer, Outcome, Verdict},
         lookup::Lookup,
-        validate::{ValidatedRun, tier_word},
+        validate::{ValidatedRun, severity_word, tier_word},
     },
 };
 
@@ -88,8 +90,6 @@ pub struct Shared {
     pub now: fn() -> Timestamp,
     /// What was sent so far.
     pub sent: AtomicU64,
-    /// What the guardrails did.
-    pub tally: Tally,
 }
 
 /// Serves one tool call.
@@ -118,7 +118,6 @@ impl Door {
             Request::Call { action, call } => (action, call),
             Request::Malformed { function, message } => {
                 self.entry.malformed(function, &message);
-                self.shared.tally.refused();
                 self.decided(function.to_owned(), None, None, Verdict::Deny { code: Code::Malformed.as_str().to_owned(), reason: message.clone() });
                 return Err(CallError::Invalid(message));
             }
@@ -147,7 +146,6 @@ impl Door {
         let now = (shared.now)();
         let circumstances = run.circumstances(now, shared.journal.entries_left(), budget, left);
         let out = bytes_out(&call);
-        shared.tally.checked();
         let screened = match screen(policy, Claim { tool: self.tool.clone(), action, call }, &circumstances) {
             Ok(screened) => screened,
             Err(denial) => return Decision::Deny(denial),
@@ -171,7 +169,6 @@ impl Door {
     }
 
     async fn refuse(&self, denial: &Denial) -> Result<Answer, CallError> {
-        self.shared.tally.refused();
         let what = denial.call.as_ref().map_or_else(String::new, ToString::to_string);
         let verdict = Verdict::Deny { code: denial.code.as_str().to_owned(), reason: denial.message() };
         self.decided(what, denial.tier, denial.action.as_ref(), verdict);
@@ -180,7 +177,6 @@ impl Door {
     }
 
     async fn propose(&self, proposal: &Proposal) -> Result<Answer, CallError> {
-        self.shared.tally.proposed();
         self.decided(proposal.call().to_string(), Some(proposal.tier()), proposal.action(), Verdict::Propose);
         self.entry.propose(proposal).await.map_err(|error| unrecorded(&error))?;
         let action = proposal.action().map_or_else(String::new, ToString::to_string);
@@ -199,13 +195,13 @@ impl Door {
         let shared = &self.shared;
         match permit.call() {
             Ambient::Log(line) => {
-                tally::log(&self.tool, &self.call, line, &shared.redactor);
+                log::write(&self.tool, &self.call, line, &shared.redactor);
                 Ok(Answer::Done)
             }
             Ambient::Finding(finding) => {
                 shared.journal.finding(finding).await.map_err(|error| unrecorded(&error))?;
                 shared.observer.tell(&Event::Finding {
-                    severity: tally::severity(finding.severity),
+                    severity: severity_word(finding.severity),
                     resource: finding.about.as_ref().map(ToString::to_string),
                     message: shared.redactor.text(&finding.message).into_owned(),
                 });
@@ -237,7 +233,6 @@ impl Door {
         if self.shared.cooldowns.take(key, seconds, (self.shared.now)()).is_err() {
             let id = permit.action().map_or_else(String::new, ToString::to_string);
             self.entry.malformed("cooldown", &permit.call().to_string());
-            self.shared.tally.refused();
             return Err(CallError::Denied { code: Code::Cooldown.as_str().to_owned(), action: id, message: Code::Cooldown.message().to_owned() });
         }
         let what = permit.call().to_string();
@@ -257,9 +252,6 @@ impl Door {
             Ok(_) => Outcome::Unchanged,
             Err(error) => Outcome::Failed(error.to_string()),
         };
-        if outcome.is_ok() {
-            self.shared.tally.executed();
-        }
         self.shared.observer.tell(&Event::Effect { call: self.call.to_string(), seq, what, outcome: shown });
         written.map_err(|error| unrecorded(&error))?;
         outcome.map(Answer::Receipt)
