@@ -8,4 +8,5 @@ mod object;
 mod paging;
 mod projection;
 pub mod snapshot;
+pub mod state;
 pub mod world;
