@@ -100,7 +100,8 @@ mod tests {
     #[test]
     fn every_sync_has_the_annotation_of_its_tool_and_no_other() {
         let mark = Mark { run: "r", seq: 1, now: Timestamp::UNIX_EPOCH };
-        let (namespace, name) = (infraagent_guard::name::Namespace::parse("n").unwrap(), infraagent_guard::name::ObjectName::parse("x").unwrap());
+        let (namespace, name) =
+            (infraagent_guard::name::Namespace::parse("n").unwrap(), infraagent_guard::name::ObjectName::parse("x").unwrap());
         for sync in Sync::ALL {
             let patch = merge_patch(&Effect::RequestSync(*sync, namespace.clone(), name.clone()), &mark).unwrap();
             let annotations = patch["metadata"]["annotations"].as_object().unwrap();

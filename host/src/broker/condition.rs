@@ -12,7 +12,9 @@ pub(crate) fn reached(condition: Condition, object: Option<&Value>) -> Result<bo
     match condition {
         Condition::Gone => Ok(false),
         Condition::Ready => Ok(ready(kind, object)),
-        Condition::RolledOut => rolled_out(kind, object).ok_or_else(|| format!("`{kind}` has no rollout: wait for `ready`, `completed` or `gone`")),
+        Condition::RolledOut => {
+            rolled_out(kind, object).ok_or_else(|| format!("`{kind}` has no rollout: wait for `ready`, `completed` or `gone`"))
+        }
         Condition::Completed => match kind {
             "Job" => Ok(object::condition(object, "Complete")),
             "Pod" => Ok(object::text(object, "/status/phase") == "Succeeded"),

@@ -55,7 +55,9 @@ fn strip_env(env: &mut Value) {
         Value::Array(variables) => variables.iter_mut().filter_map(Value::as_object_mut).for_each(|variable| {
             variable.remove("value");
         }),
-        Value::Object(variables) => variables.values_mut().filter(|value| !value.is_object() && !value.is_array()).for_each(|v| *v = Value::Null),
+        Value::Object(variables) => {
+            variables.values_mut().filter(|value| !value.is_object() && !value.is_array()).for_each(|v| *v = Value::Null)
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

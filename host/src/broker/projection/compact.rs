@@ -116,9 +116,14 @@ pub(super) fn of(value: Value, group: &str, resource: &str) -> Value {
             "status/reason",
         ],
         ("", "resourcequotas") => &["spec/hard", "status/hard", "status/used"],
-        ("autoscaling", "horizontalpodautoscalers") => {
-            &["spec/scaleTargetRef", "spec/minReplicas", "spec/maxReplicas", "status/currentReplicas", "status/desiredReplicas", "status/conditions"]
-        }
+        ("autoscaling", "horizontalpodautoscalers") => &[
+            "spec/scaleTargetRef",
+            "spec/minReplicas",
+            "spec/maxReplicas",
+            "status/currentReplicas",
+            "status/desiredReplicas",
+            "status/conditions",
+        ],
         ("policy", "poddisruptionbudgets") => &[
             "spec/minAvailable",
             "spec/maxUnavailable",
@@ -141,8 +146,7 @@ pub(super) fn of(value: Value, group: &str, resource: &str) -> Value {
 /// The revision of a Deployment and of its replica sets is an annotation.
 fn revision(kept: &mut Value, value: &Value) {
     const KEY: &str = "deployment.kubernetes.io/revision";
-    if let (Some(revision), Some(metadata)) =
-        (object::annotation(value, KEY), kept.pointer_mut("/metadata").and_then(Value::as_object_mut))
+    if let (Some(revision), Some(metadata)) = (object::annotation(value, KEY), kept.pointer_mut("/metadata").and_then(Value::as_object_mut))
     {
         metadata.insert("annotations".to_owned(), json!({KEY: revision}));
     }
@@ -172,8 +176,14 @@ fn trim_status(kept: &mut Value, resource: &str) {
 fn trim_container(container: &mut Value) {
     let Some(fields) = container.as_object_mut() else { return };
     for state in ["state", "lastState"] {
-        let paths =
-            ["waiting/reason", "waiting/message", "terminated/reason", "terminated/message", "terminated/exitCode", "terminated/finishedAt"];
+        let paths = [
+            "waiting/reason",
+            "waiting/message",
+            "terminated/reason",
+            "terminated/message",
+            "terminated/exitCode",
+            "terminated/finishedAt",
+        ];
         match fields.get(state).map(|value| keep(value, &paths)) {
             Some(kept) if kept.as_object().is_some_and(|kept| !kept.is_empty()) => {
                 fields.insert(state.to_owned(), kept);
@@ -213,7 +223,8 @@ fn generic(value: &Value) -> Value {
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
         if !plain.is_empty()
-            && let Some(part) = kept.as_object_mut().map(|kept| kept.entry(part).or_insert_with(|| json!({}))).and_then(Value::as_object_mut)
+            && let Some(part) =
+                kept.as_object_mut().map(|kept| kept.entry(part).or_insert_with(|| json!({}))).and_then(Value::as_object_mut)
         {
             part.extend(plain);
         }

@@ -18,9 +18,14 @@ const META: [&str; 7] = [
 /// The fixed projection. Kinds other than agents and runs keep their name only.
 pub(super) fn fixed(value: &Value) -> Value {
     let paths: &[&str] = match object::kind(value) {
-        "InfraAgent" => {
-            &["status/phase", "status/lastRunTime", "status/nextRunTime", "status/lastRunName", "status/runCount", "status/consecutiveFailures"]
-        }
+        "InfraAgent" => &[
+            "status/phase",
+            "status/lastRunTime",
+            "status/nextRunTime",
+            "status/lastRunName",
+            "status/runCount",
+            "status/consecutiveFailures",
+        ],
         "AgentRun" => &[
             "spec/agentRef",
             "status/phase",
@@ -37,7 +42,8 @@ pub(super) fn fixed(value: &Value) -> Value {
     let all: Vec<&str> = META.iter().chain(paths).copied().collect();
     let mut fixed = keep(value, &all);
     if object::kind(value) == "AgentRun"
-        && let Some(status) = fixed.as_object_mut().map(|run| run.entry("status").or_insert_with(|| json!({}))).and_then(Value::as_object_mut)
+        && let Some(status) =
+            fixed.as_object_mut().map(|run| run.entry("status").or_insert_with(|| json!({}))).and_then(Value::as_object_mut)
     {
         status.insert("actionCount".to_owned(), json!(object::items(value, "/status/actions").len()));
         for severity in ["critical", "warning", "info"] {

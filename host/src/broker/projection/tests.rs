@@ -85,7 +85,8 @@ fn selected_fields_keep_their_place_and_the_name() {
             "spec": {"containers": [{"image": "shop/web:1"}]},
         })
     );
-    let escaped = json!({"kind": "Deployment", "metadata": {"name": "web", "annotations": {"deployment.kubernetes.io/revision": "3", "x": "y"}}});
+    let escaped =
+        json!({"kind": "Deployment", "metadata": {"name": "web", "annotations": {"deployment.kubernetes.io/revision": "3", "x": "y"}}});
     let selected = project(escaped, "apps", "deployments", &select(&["/metadata/annotations/deployment.kubernetes.io~1revision"]));
     assert_eq!(selected, json!({"metadata": {"name": "web", "annotations": {"deployment.kubernetes.io/revision": "3"}}}));
 }
@@ -101,7 +102,10 @@ fn a_broken_pod_says_why() {
     });
     let compact = project(broken, "", "pods", &Select::default());
     assert_eq!(compact["status"]["containerStatuses"][0]["state"]["waiting"]["reason"], "CrashLoopBackOff");
-    assert_eq!(compact["status"]["containerStatuses"][0]["lastState"]["terminated"], json!({"exitCode": 137, "reason": "OOMKilled", "finishedAt": "f"}));
+    assert_eq!(
+        compact["status"]["containerStatuses"][0]["lastState"]["terminated"],
+        json!({"exitCode": 137, "reason": "OOMKilled", "finishedAt": "f"})
+    );
     assert_eq!(compact["status"]["conditions"][0]["reason"], "ContainersNotReady");
 }
 

@@ -48,7 +48,9 @@ fn garbage(store: &mut Store) {
             .filter(|(_, value)| !object::is_terminating(value))
             .filter(|(_, value)| {
                 let mut owners = object::owners(value).peekable();
-                owners.peek().is_some() && object::owners(value).any(|o| store.is_gone(o.uid)) && !object::owners(value).any(|o| store.exists(o.uid))
+                owners.peek().is_some()
+                    && object::owners(value).any(|o| store.is_gone(o.uid))
+                    && !object::owners(value).any(|o| store.exists(o.uid))
             })
             .map(|(key, _)| key.clone())
             .collect();
@@ -89,7 +91,8 @@ fn users(store: &Store, claim: &Key) -> usize {
     let Ok(kind) = GroupResource::new("", "pods") else { return 0 };
     let uses = |pod: &Value| {
         object::items(pod, "/spec/volumes").iter().any(|volume| {
-            let generic = volume.get("ephemeral").is_some() && format!("{}-{}", object::name(pod), object::text(volume, "/name")) == claim.name;
+            let generic =
+                volume.get("ephemeral").is_some() && format!("{}-{}", object::name(pod), object::text(volume, "/name")) == claim.name;
             generic || object::text(volume, "/persistentVolumeClaim/claimName") == claim.name
         })
     };
@@ -99,7 +102,8 @@ fn users(store: &Store, claim: &Key) -> usize {
 /// Claims that were only waiting for their last pod.
 fn release_claims(store: &mut Store) {
     let Ok(kind) = GroupResource::new("", "persistentvolumeclaims") else { return };
-    let waiting: Vec<Key> = store.list(&kind, None).filter(|(_, claim)| object::is_terminating(claim)).map(|(key, _)| key.clone()).collect();
+    let waiting: Vec<Key> =
+        store.list(&kind, None).filter(|(_, claim)| object::is_terminating(claim)).map(|(key, _)| key.clone()).collect();
     for key in waiting {
         if users(store, &key) == 0 {
             remove_claim(store, &key);

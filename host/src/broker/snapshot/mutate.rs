@@ -75,7 +75,8 @@ pub(super) fn apply(store: &mut Store, effect: &Effect, key: &Key, observed: &Ob
     if changed {
         collect::settle(store, &touched);
     }
-    let resource_version = store.get(key).filter(|now| object::uid(now) == object::uid(&live)).map(|now| object::resource_version(now).to_owned());
+    let resource_version =
+        store.get(key).filter(|now| object::uid(now) == object::uid(&live)).map(|now| object::resource_version(now).to_owned());
     Ok(Receipt { audit_seq: mark.seq, changed, resource_version })
 }
 

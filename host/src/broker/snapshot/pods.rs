@@ -75,7 +75,8 @@ pub(super) fn create(store: &mut Store, owner: &Value, template: &Value, name: &
         }
     }
     set(&mut pod, "metadata", "ownerReferences", controlled_by(owner));
-    if let Some(labels) = pod.pointer_mut("/metadata").and_then(Value::as_object_mut).map(|m| m.entry("labels").or_insert_with(|| json!({})))
+    if let Some(labels) =
+        pod.pointer_mut("/metadata").and_then(Value::as_object_mut).map(|m| m.entry("labels").or_insert_with(|| json!({})))
         && let Some(labels) = labels.as_object_mut()
     {
         labels.extend(extra_labels.iter().map(|(key, value)| ((*key).to_owned(), json!(value))));
@@ -151,12 +152,17 @@ pub(super) fn claim(store: &mut Store, key: Key, template: &Value, owner: Option
         metadata.insert("ownerReferences".to_owned(), controlled_by(owner));
     }
     let spec = template.get("spec").cloned().unwrap_or_else(|| json!({}));
-    store.create(key, json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec, "status": {"phase": "Bound"}}));
+    store.create(
+        key,
+        json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec, "status": {"phase": "Bound"}}),
+    );
 }
 
 /// Pods of a controller that have all these labels.
 pub(super) fn matches(labels: Option<&Value>, pod: &Value) -> bool {
-    let wanted: BTreeMap<&str, &str> =
-        labels.and_then(Value::as_object).map(|m| m.iter().filter_map(|(k, v)| Some((k.as_str(), v.as_str()?))).collect()).unwrap_or_default();
+    let wanted: BTreeMap<&str, &str> = labels
+        .and_then(Value::as_object)
+        .map(|m| m.iter().filter_map(|(k, v)| Some((k.as_str(), v.as_str()?))).collect())
+        .unwrap_or_default();
     wanted.iter().all(|(key, value)| object::label(pod, key) == Some(value))
 }

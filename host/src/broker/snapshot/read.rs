@@ -51,7 +51,9 @@ impl Snapshot {
         let kind = wanted.kind.kind();
         self.served(wanted, namespace.as_ref().map(|namespace| namespace.as_str()), reach)?;
         if let Some(unsupported) = select::unsupported(fields, kind) {
-            return Err(CallError::Invalid(format!("`{unsupported}` is not a field that `{kind}` can be selected by: filter what is listed")));
+            return Err(CallError::Invalid(format!(
+                "`{unsupported}` is not a field that `{kind}` can be selected by: filter what is listed"
+            )));
         }
         let query = QueryHash::of(list, reach);
         let after = match continue_from {
@@ -88,7 +90,9 @@ impl Snapshot {
             if larger > MAX_BYTES {
                 if items.is_empty() {
                     let (namespace, name) = here;
-                    return Err(CallError::Invalid(format!("`{kind}` `{namespace}/{name}` alone has more than {MAX_BYTES} bytes: select fields")));
+                    return Err(CallError::Invalid(format!(
+                        "`{kind}` `{namespace}/{name}` alone has more than {MAX_BYTES} bytes: select fields"
+                    )));
                 }
                 truncated = true;
                 break;
@@ -112,7 +116,9 @@ impl Snapshot {
         };
         match (served.namespaced, namespace, reach) {
             (_, _, Reach::Elsewhere) => Err(CallError::Invalid(format!("`{kind}` was not looked for in the cluster"))),
-            (true, _, Reach::Cluster) => Err(CallError::Invalid(format!("`{kind}` are namespaced: name a namespace that the action covers"))),
+            (true, _, Reach::Cluster) => {
+                Err(CallError::Invalid(format!("`{kind}` are namespaced: name a namespace that the action covers")))
+            }
             (true, Some(namespace), Reach::Namespaces(granted)) if !granted.iter().any(|one| one.as_str() == namespace) => {
                 Err(CallError::Invalid(format!("namespace `{namespace}` is not one that the call may reach")))
             }
@@ -178,7 +184,10 @@ impl Snapshot {
 }
 
 fn unreachable_from_here(what: &str) -> CallError {
-    CallError::Unavailable { message: format!("{what} cannot be reached: this run works on a snapshot of a cluster, without a network"), retry_after_ms: None }
+    CallError::Unavailable {
+        message: format!("{what} cannot be reached: this run works on a snapshot of a cluster, without a network"),
+        retry_after_ms: None,
+    }
 }
 
 /// The container asked for; else the annotated one, else the first.

@@ -170,7 +170,8 @@ fn resize(store: &mut Store, key: &Key, replicas: i64, model: &Model) {
 pub(super) fn replica_set(store: &mut Store, key: &Key, model: &Model) {
     let Some(set_) = store.get(key).cloned() else { return };
     let wanted = usize::try_from(count(&set_)).unwrap_or(0);
-    let mut mine: Vec<(Key, Value)> = pods::owned(store, "", "pods", object::uid(&set_)).into_iter().filter(|(_, p)| pods::is_active(p)).collect();
+    let mut mine: Vec<(Key, Value)> =
+        pods::owned(store, "", "pods", object::uid(&set_)).into_iter().filter(|(_, p)| pods::is_active(p)).collect();
     mine.sort_by_key(|(key, pod)| (!pods::is_ready(pod), key.name.clone()));
     for (key, _) in mine.iter().skip(wanted) {
         store.delete(key);
@@ -188,7 +189,8 @@ pub(super) fn replica_set(store: &mut Store, key: &Key, model: &Model) {
             missing -= 1;
         }
     }
-    let now: Vec<Value> = pods::owned(store, "", "pods", object::uid(&set_)).into_iter().map(|(_, pod)| pod).filter(pods::is_active).collect();
+    let now: Vec<Value> =
+        pods::owned(store, "", "pods", object::uid(&set_)).into_iter().map(|(_, pod)| pod).filter(pods::is_active).collect();
     let ready = now.iter().filter(|pod| pods::is_ready(pod)).count();
     store.update(key, |value| {
         let generation = object::number(value, "/metadata/generation").unwrap_or(1);
@@ -216,7 +218,10 @@ fn report(store: &mut Store, key: &Key, current: &Key) {
     let Some(deployment) = store.get(key).cloned() else { return };
     let sum = |field: &str, only: Option<&Key>| -> i64 {
         let sets = pods::owned(store, "apps", "replicasets", object::uid(&deployment));
-        sets.iter().filter(|(k, _)| only.is_none_or(|only| k == only)).filter_map(|(_, set)| object::number(set, &format!("/status/{field}"))).sum()
+        sets.iter()
+            .filter(|(k, _)| only.is_none_or(|only| k == only))
+            .filter_map(|(_, set)| object::number(set, &format!("/status/{field}")))
+            .sum()
     };
     let wanted = count(&deployment);
     let (replicas, updated) = (sum("replicas", None), sum("replicas", Some(current)));
@@ -227,7 +232,9 @@ fn report(store: &mut Store, key: &Key, current: &Key) {
     let now = store.now().to_string();
     let condition = |kind: &str, holds: bool, reason: &str| {
         let status = if holds { "True" } else { "False" };
-        let same = object::items(&deployment, "/status/conditions").iter().find(|c| object::text(c, "/type") == kind && object::text(c, "/status") == status);
+        let same = object::items(&deployment, "/status/conditions")
+            .iter()
+            .find(|c| object::text(c, "/type") == kind && object::text(c, "/status") == status);
         let since = same.map_or(now.as_str(), |c| object::text(c, "/lastTransitionTime")).to_owned();
         json!({"type": kind, "status": status, "reason": reason, "lastTransitionTime": since, "lastUpdateTime": now})
     };

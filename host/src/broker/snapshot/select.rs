@@ -127,9 +127,12 @@ mod tests {
     fn field_selectors_know_the_fields_of_the_kind() {
         let pods = GroupResource::new("", "pods").unwrap();
         let pod = json!({"metadata": {"name": "web-1"}, "spec": {"nodeName": "n1"}, "status": {"phase": "Pending"}});
-        for (selector, expected) in
-            [("status.phase=Pending", true), ("status.phase!=Pending", false), ("spec.nodeName=n1,metadata.name=web-1", true), ("status.podIP=", true)]
-        {
+        for (selector, expected) in [
+            ("status.phase=Pending", true),
+            ("status.phase!=Pending", false),
+            ("spec.nodeName=n1,metadata.name=web-1", true),
+            ("status.podIP=", true),
+        ] {
             let selector = FieldSelector::parse(selector).unwrap();
             assert_eq!(unsupported(&selector, &pods), None);
             assert_eq!(fields(&selector, &pod), expected, "{selector}");

@@ -92,7 +92,8 @@ fn create_stateful_pod(store: &mut Store, workload: &Value, pod: &Key, revision:
 pub(super) fn claims_of(workload: &Value, pod: &Key) -> Vec<Key> {
     let Ok(kind) = GroupResource::new("", "persistentvolumeclaims") else { return Vec::new() };
     let templates = object::items(workload, "/spec/volumeClaimTemplates");
-    let claim = |template| Key { kind: kind.clone(), namespace: pod.namespace.clone(), name: format!("{}-{}", object::name(template), pod.name) };
+    let claim =
+        |template| Key { kind: kind.clone(), namespace: pod.namespace.clone(), name: format!("{}-{}", object::name(template), pod.name) };
     templates.iter().map(claim).collect()
 }
 
@@ -156,7 +157,8 @@ pub(super) fn daemon(store: &mut Store, key: &Key) {
         loop {
             let name = format!("{}-{}", key.name, word(&digest(&[object::uid(&workload), &revision, &salt.to_string()]), 5));
             salt = salt.saturating_add(1);
-            let pod = Key { kind: GroupResource::new("", "pods").unwrap_or_else(|_| key.kind.clone()), namespace: key.namespace.clone(), name };
+            let pod =
+                Key { kind: GroupResource::new("", "pods").unwrap_or_else(|_| key.kind.clone()), namespace: key.namespace.clone(), name };
             if !store.was_used(&pod) {
                 pods::create(store, &workload, &template, &pod.name, &[(REVISION, &revision)], &next);
                 if let Some(node) = node.filter(|node| !node.is_empty()) {

@@ -271,9 +271,8 @@ impl Store {
         if let Some(value) = self.objects.remove(key) {
             self.gone.insert(object::uid(&value).to_owned());
             self.used.insert(key.clone());
-            if key.kind.is("", "pods")
-                && let Some(controller) = object::owners(&value).find(|owner| owner.controller).map(|owner| owner.uid.to_owned())
-            {
+            let controller = object::owners(&value).find(|owner| owner.controller).map(|owner| owner.uid.to_owned());
+            if let Some(controller) = controller.filter(|_| key.kind.is("", "pods")) {
                 self.last_pods.insert(controller, value);
             }
             self.version = self.version.saturating_add(1);
