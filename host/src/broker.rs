@@ -25,6 +25,7 @@ pub mod state;
 pub mod world;
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -42,13 +43,11 @@ use infraagent_guard::{
     screen::{Claim, bytes_out, screen},
 };
 use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Request, Response};
-use jiff::Timestamp;
 
 use self::{
     cooldown::{CooldownKey, Cooldowns},
     executor::Executor,
-    facts::DataResource,
-    state::Memory,
+    state::State,
 };
 use crate::{
     audit::{End, Journal, MutationOutcome, Redactor, ToolEntry},
@@ -76,18 +75,14 @@ pub struct Shared {
     pub redactor: Arc<Redactor>,
     /// When actions were last used.
     pub cooldowns: Cooldowns,
-    /// What the environment declares as data.
-    pub data: Vec<DataResource>,
     /// Evaluates pre-conditions.
     pub preconditions: cel::Evaluator,
-    /// The agent's memory.
-    pub memory: Memory,
+    /// The agent's memory, by skill.
+    pub memory: BTreeMap<String, State>,
     /// Who watches.
     pub observer: Observer,
     /// The end of the run.
     pub until: Instant,
-    /// The clock.
-    pub now: fn() -> Timestamp,
     /// What was sent so far.
     pub sent: AtomicU64,
 }
@@ -143,7 +138,7 @@ impl Door {
         let shared = &self.shared;
         let left = shared.until.saturating_duration_since(Instant::now());
         let budget = RUN_EGRESS_BYTES.saturating_sub(shared.sent.load(Ordering::Relaxed));
-        let now = (shared.now)();
+        let now = shared.executor.now();
         let circumstances = run.circumstances(now, shared.journal.entries_left(), budget, left);
         let out = bytes_out(&call);
         let screened = match screen(policy, Claim { tool: self.tool.clone(), action, call }, &circumstances) {
@@ -157,7 +152,7 @@ impl Door {
                 let context = facts::Context {
                     action,
                     cluster: &policy.scope.cluster,
-                    data: &shared.data,
+                    data: &run.declared,
                     cooldowns: &shared.cooldowns,
                     now,
                     preconditions: &shared.preconditions,
@@ -208,19 +203,26 @@ impl Door {
                 Ok(Answer::Done)
             }
             Ambient::Site => Ok(Answer::Json(run.site.describe().to_string())),
-            Ambient::Clock => Ok(Answer::Time(u64::try_from((shared.now)().as_millisecond()).unwrap_or(0))),
-            Ambient::StateGet(_) | Ambient::StatePut(_) | Ambient::StateRemove(_) | Ambient::StateKeys(_) => {
-                let scope = run.memory_scope(&self.tool);
-                shared.memory.perform(&scope, permit.call()).await
-            }
+            Ambient::Clock => Ok(Answer::Time(u64::try_from(shared.executor.now().as_millisecond()).unwrap_or(0))),
+            Ambient::StateGet(key) => Ok(Answer::Entry(self.memory(run)?.get(key))),
+            Ambient::StatePut(put) => self.memory(run)?.put(put).map(Answer::Version),
+            Ambient::StateRemove(remove) => self.memory(run)?.remove(remove).map(|()| Answer::Done),
+            Ambient::StateKeys(keys) => Ok(Answer::Keys(self.memory(run)?.keys(keys))),
         }
+    }
+
+    /// The memory of the skill that the running tool belongs to.
+    fn memory(&self, run: &ValidatedRun) -> Result<&State, CallError> {
+        let skill = run.tool(self.tool.as_str()).map(|(skill, _)| skill.name.as_str());
+        let unavailable = || CallError::Unavailable { message: "this skill has no memory in this run".to_owned(), retry_after_ms: None };
+        skill.and_then(|skill| self.shared.memory.get(skill)).ok_or_else(unavailable)
     }
 
     async fn read(&self, permit: Permit<Read>) -> Result<Answer, CallError> {
         self.decided_lazily(|| (permit.call().to_string(), permit.tier(), permit.action().cloned()));
         let recorded = self.entry.read(permit);
         let ordinal = recorded.ordinal();
-        let answer = self.shared.executor.read(recorded).await.map(|answer| redact(answer, &self.shared.redactor));
+        let answer = self.shared.executor.read(recorded).map(|answer| redact(answer, &self.shared.redactor));
         self.entry.answered(ordinal, End::of(&answer));
         answer
     }
@@ -230,7 +232,7 @@ impl Door {
         let seconds = action.map_or(0, |action| action.cooldown_seconds);
         let key = CooldownKey::new(&policy.scope.cluster, permit.call(), permit.observed());
         // Two tool calls can have passed the check at the same time: only the one that takes the cooldown goes on.
-        if self.shared.cooldowns.take(key, seconds, (self.shared.now)()).is_err() {
+        if self.shared.cooldowns.take(key, seconds, self.shared.executor.now()).is_err() {
             let id = permit.action().map_or_else(String::new, ToString::to_string);
             self.entry.malformed("cooldown", &permit.call().to_string());
             return Err(CallError::Denied { code: Code::Cooldown.as_str().to_owned(), action: id, message: Code::Cooldown.message().to_owned() });
@@ -242,7 +244,7 @@ impl Door {
         let (shared, entry) = (Arc::clone(&self.shared), Arc::clone(&self.entry));
         // The effect is not cancelled with the tool call: a change that was begun gets its outcome.
         let effect = tokio::spawn(async move {
-            let outcome = shared.executor.mutate(recorded).await;
+            let outcome = shared.executor.mutate(recorded);
             let written = entry.outcome(seq, MutationOutcome::of(&outcome)).await;
             (outcome, written)
         });

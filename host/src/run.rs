@@ -20,6 +20,7 @@ pub mod finding;
 pub(crate) mod fixture;
 pub mod freeze;
 pub mod history;
+pub mod lookup;
 pub mod prompt;
 pub mod report;
 pub mod schema;

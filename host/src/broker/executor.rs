@@ -7,6 +7,7 @@ use infraagent_guard::{
     screen::Screened,
 };
 use infraagent_sandbox::broker::{Answer, CallError, Receipt};
+use jiff::Timestamp;
 
 use super::{
     facts::{self, Preconditions},
@@ -29,17 +30,24 @@ impl Executor {
         }
     }
 
-    /// Looks.
-    pub async fn read(&self, permit: Recorded<Permit<Read>>) -> Result<Answer, CallError> {
+    /// The time, as this world has it.
+    pub fn now(&self) -> Timestamp {
         match self {
-            Self::Snapshot(snapshot) => snapshot.read(permit).await,
+            Self::Snapshot(snapshot) => snapshot.now(),
+        }
+    }
+
+    /// Looks.
+    pub fn read(&self, permit: Recorded<Permit<Read>>) -> Result<Answer, CallError> {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.read(permit),
         }
     }
 
     /// Changes.
-    pub async fn mutate(&self, permit: Recorded<Permit<Mutation>>) -> Result<Receipt, CallError> {
+    pub fn mutate(&self, permit: Recorded<Permit<Mutation>>) -> Result<Receipt, CallError> {
         match self {
-            Self::Snapshot(snapshot) => snapshot.mutate(permit).await,
+            Self::Snapshot(snapshot) => snapshot.mutate(permit),
         }
     }
 }
