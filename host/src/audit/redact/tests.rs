@@ -182,7 +182,7 @@ fn encodings(secret: &[u8], before: &[u8], after: &[u8]) -> Vec<Vec<u8>> {
     }
     if let Ok(text) = std::str::from_utf8(secret) {
         let quoted = serde_json::to_string(text).unwrap();
-        texts.push(quoted[1..quoted.len() - 1].as_bytes().to_vec());
+        texts.push(quoted.as_bytes()[1..quoted.len() - 1].to_vec());
         texts.push(text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>().into_bytes());
         texts.push(
             secret
