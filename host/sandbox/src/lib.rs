@@ -1,3 +1,4 @@
 //! Runs skill components: admission, limits, bindings, and one door to the world.
 
 pub mod broker;
+pub mod manifest;
