@@ -40,7 +40,7 @@ impl<A: Action, T: Uses<A>> UsedBy<T> for A {}
     message = "the skill of the tool `{Self}` has no memory: actions.yaml does not ask for state",
     label = "there is no state to use",
     note = "write `state: true` at the top level of actions.yaml; the host then links the `state` interface",
-    note = "a helper function is generic over it: `fn remember<T: Remembers>(cx: &Cx<T>)`"
+    note = "a shared function is generic over it: `fn remember<T: Remembers>(cx: &Cx<T>)`"
 )]
 pub trait Remembers {}
 

@@ -43,7 +43,7 @@
 //!
 //! # Sharing code between tools
 //!
-//! A helper function says which actions it uses, and each tool that calls it must list them:
+//! A shared function says which actions it uses, and each tool that calls it must list them:
 //!
 //! ```ignore
 //! fn pods_of<T: Uses<WatchPods>>(cx: &Cx<T>, namespace: &str) -> Result<Vec<Pod>> {
@@ -66,6 +66,7 @@
 //! cargo rustc --release --target wasm32-unknown-unknown --crate-type cdylib --features skills-sdk/describe   # asked once for tools and schemas, then discarded
 //! ```
 //!
+//! Both with `CARGO_ENCODED_RUSTFLAGS` that remap the paths of the machine (`--remap-path-prefix`), since panics carry file names.
 //! Imports that the tools never call are not in the component. The describer imports nothing; schemas do not ship.
 
 mod action;

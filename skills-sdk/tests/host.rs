@@ -294,3 +294,16 @@ fn a_victim_is_what_was_read_and_nothing_else() {
     assert!(Victim::of(Disposable::Pod, &replica_set).is_err(), "another kind");
     assert!(Victim::of(Disposable::ReplicaSet, &replica_set).is_err(), "without uid");
 }
+
+#[test]
+fn evict_takes_the_pod_that_was_read_and_not_its_successor() {
+    let host = host().install();
+    let cx = Cx::<run>::new();
+    let mut pod = cx.get(WatchWorkloads, Pod::at("apps", "web-1")).unwrap();
+    pod.metadata.uid = Some("an earlier life".to_owned());
+    assert!(matches!(cx.evict(TidyUp, &pod, "hot node"), Err(Error::Conflict(_))));
+    pod.metadata.uid = None;
+    assert!(matches!(cx.evict(TidyUp, &pod, "hot node"), Err(Error::Invalid(_))));
+    assert_eq!(step(&host, json!("evict")), Ok(json!(true)));
+    assert_eq!(host.object("pods", Some("apps"), "web-1"), None);
+}

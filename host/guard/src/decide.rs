@@ -6,7 +6,7 @@ use crate::{
     call::{Call, Effect, Mutation},
     checks::{Check, Code, Denial, Outcome},
     facts::{Consequence, Fact, Facts, Seen},
-    permit::{Allowed, Observed, Permit, Proposal},
+    permit::{Allowed, Permit, Proposal},
     screen::Screened,
 };
 
@@ -36,10 +36,9 @@ pub fn decide(screened: Screened, facts: Option<Facts>) -> Decision {
     };
 
     let mut detail = None;
-    let mut observed = None;
     let verdict = match &facts {
         None => Err((Code::Unknown, Some(String::from("no facts were gathered")))),
-        Some(facts) => look(&mutation, facts).map(|seen| observed = seen),
+        Some(facts) => look(&mutation, facts),
     };
     checks.set(Check::Data, settle(verdict, &mut detail));
     if let Some(facts) = &facts {
@@ -50,14 +49,18 @@ pub fn decide(screened: Screened, facts: Option<Facts>) -> Decision {
     if let Some((_, code)) = checks.first_failure() {
         return Decision::Deny(Box::new(Denial { code, call: Some(Call::Mutation(mutation)), action, tier: Some(tier), checks, detail }));
     }
+    let observed = match facts.map(|facts| facts.target) {
+        Some(Seen::Present(observed)) => Some(observed),
+        Some(Seen::Absent | Seen::Unknown(_) | Seen::Elsewhere) | None => None,
+    };
     let permit = Permit { call: mutation, action, tier, checks, scope, policy, observed, reach };
     if propose { Decision::Propose(Proposal { permit }) } else { Decision::Allow(Allowed::Mutation(permit)) }
 }
 
-type Verdict<T> = Result<T, (Code, Option<String>)>;
+type Verdict = Result<(), (Code, Option<String>)>;
 
 /// Records the first detail only: it belongs to the first failure.
-fn settle(verdict: Verdict<()>, detail: &mut Option<String>) -> Outcome {
+fn settle(verdict: Verdict, detail: &mut Option<String>) -> Outcome {
     match verdict {
         Ok(()) => Outcome::Pass,
         Err((code, what)) => {
@@ -70,7 +73,7 @@ fn settle(verdict: Verdict<()>, detail: &mut Option<String>) -> Outcome {
 }
 
 /// The target is there, is the one that was looked at, and nothing that holds data depends on it.
-fn look(mutation: &Mutation, facts: &Facts) -> Verdict<Option<Observed>> {
+fn look(mutation: &Mutation, facts: &Facts) -> Verdict {
     let in_cluster = !matches!(mutation.effect, Effect::Http(_) | Effect::Mcp(_));
     let observed = match &facts.target {
         Seen::Present(observed) => Some(observed),
@@ -104,10 +107,10 @@ fn look(mutation: &Mutation, facts: &Facts) -> Verdict<Option<Observed>> {
             Fact::Unknown(what) => return Err((Code::Unknown, Some(format!("{}: {what}", consequence.as_str())))),
         }
     }
-    Ok(observed.cloned())
+    Ok(())
 }
 
-fn known(fact: &Fact, code: Code, what: &str) -> Verdict<()> {
+fn known(fact: &Fact, code: Code, what: &str) -> Verdict {
     match fact {
         Fact::Clear => Ok(()),
         Fact::Impact => Err((code, None)),

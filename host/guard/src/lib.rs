@@ -14,7 +14,7 @@
 //! * A [`Permit`] exists only because [`decide`](fn@decide) allowed exactly the call that it carries. Its fields are private, it cannot be cloned or built:
 //!
 //! ```compile_fail,E0451
-//! # use infraagent_guard::{call::{Mutation, Read}, permit::Permit};
+//! # use infraagent_guard::{call::Mutation, permit::Permit};
 //! fn forge(call: Mutation, honest: Permit<Read>) -> Permit<Mutation> {
 //!     Permit { call, action: None, tier: honest.tier(), checks: *honest.checks(), scope: todo!(), policy: String::new(), observed: None, reach: todo!() }
 //! }
@@ -24,6 +24,20 @@
 //! # use infraagent_guard::{call::Mutation, permit::Permit};
 //! fn twice(permit: Permit<Mutation>) -> (Permit<Mutation>, Permit<Mutation>) {
 //!     (permit.clone(), permit)
+//! }
+//! ```
+//!
+//! ```compile_fail,E0451
+//! # use infraagent_guard::{call::Mutation, permit::{Permit, Proposal}};
+//! fn propose(permit: Permit<Mutation>) -> Proposal {
+//!     Proposal { permit }
+//! }
+//! ```
+//!
+//! ```compile_fail,E0639
+//! # use infraagent_guard::call::HttpRequest;
+//! fn unchecked(honest: HttpRequest) -> HttpRequest {
+//!     HttpRequest { headers: vec![("x-http-method-override".into(), "DELETE".into())], ..honest }
 //! }
 //! ```
 //!
@@ -72,6 +86,7 @@ pub mod policy;
 pub mod screen;
 pub mod selector;
 pub mod text;
+mod view;
 
 pub use call::Call;
 pub use checks::{Check, Checks, Code, Denial, Outcome};

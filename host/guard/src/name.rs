@@ -193,7 +193,7 @@ impl GroupResource {
     /// From `resource` or `resource.group`; Kubernetes' own resources may leave their group out and use any of their names: `deploy`, `Deployment`, `deployments.apps`.
     pub fn parse(input: &str) -> Result<Self, Invalid> {
         if let Some((resource, group)) = input.split_once('.') {
-            return Self::new(group, resource);
+            return if group.is_empty() { Err(Invalid::new("resource", input, "`resource.group`")) } else { Self::new(group, resource) };
         }
         if let Some(known) = BUILT_IN.iter().find(|known| known.is_called(input)) {
             return Ok(Self { group: known.group.to_owned(), resource: known.plural.to_owned() });

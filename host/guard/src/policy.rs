@@ -5,9 +5,10 @@
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use crate::{
-    call::{Ambient, Call, Effect, Mutation, Read, ReadMethod, WriteMethod},
+    call::{Call, ReadMethod, WriteMethod},
     name::{ActionId, EndpointName, GroupResource, Invalid, McpTool, Namespace, ToolName},
     pattern::{Glob, Pattern},
+    view::View,
 };
 
 words! {
@@ -136,14 +137,15 @@ impl Sheet {
         if let Some([first, _]) = tools.array_windows().find(|[a, b]| a.name == b.name) {
             return Err(Invalid::new("tool name", first.name.as_str(), "names that are unique across all skills of the agent"));
         }
-        let sheet = Self { actions: actions.into(), tools: tools.into() };
-        for tool in sheet.tools() {
-            if let Some(unknown) = tool.actions.iter().find(|id| sheet.action(id).is_none()) {
-                return Err(Invalid::new("action of a tool", unknown.as_str(), "an id that the action sheet declares"));
-            }
+        for tool in &mut tools {
+            let position = |id: &ActionId| {
+                let unknown = |_| Invalid::new("action of a tool", id.as_str(), "an id that the action sheet declares");
+                actions.binary_search_by(|action| action.id.cmp(id)).map_err(unknown)
+            };
+            tool.positions = tool.actions.iter().map(position).collect::<Result<_, _>>()?;
         }
-        for (i, a) in sheet.actions.iter().enumerate() {
-            for b in sheet.actions.iter().skip(i.saturating_add(1)) {
+        for (i, a) in actions.iter().enumerate() {
+            for b in actions.iter().skip(i.saturating_add(1)) {
                 if a.grant.overlaps(&b.grant) {
                     let both = alloc::format!("{}, {}", a.id, b.id);
                     return Err(Invalid::new(
@@ -154,7 +156,7 @@ impl Sheet {
                 }
             }
         }
-        Ok(sheet)
+        Ok(Self { actions: actions.into(), tools: tools.into() })
     }
 
     /// All actions, sorted by id.
@@ -169,7 +171,13 @@ impl Sheet {
 
     /// The action with this id.
     pub fn action(&self, id: &ActionId) -> Option<&Action> {
-        self.actions.binary_search_by(|action| action.id.cmp(id)).ok().and_then(|at| self.actions.get(at))
+        self.find(id).map(|(_, action)| action)
+    }
+
+    /// Where it stands, and the action itself.
+    pub(crate) fn find(&self, id: &ActionId) -> Option<(usize, &Action)> {
+        let at = self.actions.binary_search_by(|action| action.id.cmp(id)).ok()?;
+        self.actions.get(at).map(|action| (at, action))
     }
 
     /// The tool with this name.
@@ -183,6 +191,8 @@ impl Sheet {
 pub struct Tool {
     name: ToolName,
     actions: Vec<ActionId>,
+    /// Where its actions stand in the sheet; known once it is part of one.
+    positions: Vec<usize>,
     state: bool,
 }
 
@@ -190,7 +200,7 @@ impl Tool {
     /// `state`: the skill's sheet asks for memory.
     pub fn new(name: ToolName, mut actions: Vec<ActionId>, state: bool) -> Self {
         actions.sort();
-        Self { name, actions, state }
+        Self { name, actions, positions: Vec::new(), state }
     }
 
     /// Its name.
@@ -208,8 +218,8 @@ impl Tool {
         self.state
     }
 
-    pub(crate) fn may_claim(&self, id: &ActionId) -> bool {
-        self.actions.binary_search(id).is_ok()
+    pub(crate) fn may_claim(&self, position: usize) -> bool {
+        self.positions.binary_search(&position).is_ok()
     }
 }
 
@@ -450,34 +460,5 @@ pub struct Write {
 
 /// The tier of a call as verb and environment give it. None: the environment does not list it.
 pub fn tier(call: &Call, environment: &Environment) -> Option<Tier> {
-    match call {
-        Call::Ambient(
-            Ambient::Log(_)
-            | Ambient::Finding(_)
-            | Ambient::Site
-            | Ambient::Clock
-            | Ambient::StateGet(_)
-            | Ambient::StatePut(_)
-            | Ambient::StateRemove(_)
-            | Ambient::StateKeys(_),
-        ) => Some(Tier::Read),
-        Call::Read(Read::Get(_) | Read::List(_) | Read::Logs(_) | Read::Wait(_) | Read::Http(_)) => Some(Tier::Read),
-        Call::Read(Read::Mcp(call)) => environment.servers.get(&call.server)?.get(&call.tool).copied(),
-        Call::Mutation(Mutation { effect, reason: _ }) => match effect {
-            Effect::Restart(_)
-            | Effect::Scale(_)
-            | Effect::Pause(..)
-            | Effect::Evict(..)
-            | Effect::Cordon(..)
-            | Effect::RequestSync(..) => Some(Tier::ServiceMutation),
-            Effect::Delete(_) | Effect::Rollback(..) => Some(Tier::DestructiveMutation),
-            Effect::Http(call) => {
-                let endpoint = environment.endpoints.get(&call.request.endpoint)?;
-                let path = call.request.path.as_str();
-                // Several entries may match: the highest tier counts.
-                endpoint.writes.iter().filter(|write| write.method == call.method && write.path.matches(path)).map(|write| write.tier).max()
-            }
-            Effect::Mcp(call) => environment.servers.get(&call.server)?.get(&call.tool).copied(),
-        },
-    }
+    View::of(call).tier(environment)
 }

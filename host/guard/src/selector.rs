@@ -50,13 +50,13 @@ fn split(input: &str) -> Option<Vec<&str>> {
             '(' => depth = depth.checked_add(1)?,
             ')' => depth = depth.checked_sub(1)?,
             ',' if depth == 0 => {
-                parts.push(input.get(start..at)?.trim());
+                parts.push(input.get(start..at)?.trim_matches(' '));
                 start = at.checked_add(1)?;
             }
             _ => {}
         }
     }
-    let last = input.get(start..)?.trim();
+    let last = input.get(start..)?.trim_matches(' ');
     if !last.is_empty() || !parts.is_empty() {
         parts.push(last);
     }
@@ -64,9 +64,9 @@ fn split(input: &str) -> Option<Vec<&str>> {
 }
 
 fn requirement(part: &str) -> Option<Requirement> {
-    let key = |key: &str| Some(key.trim()).filter(|key| is_key(key)).map(ToOwned::to_owned);
-    let value = |value: &str| Some(value.trim()).filter(|value| is_value(value)).map(ToOwned::to_owned);
-    let set = |set: &str| set.trim().strip_prefix('(')?.strip_suffix(')')?.split(',').map(value).collect::<Option<Vec<_>>>();
+    let key = |key: &str| Some(key.trim_matches(' ')).filter(|key| is_key(key)).map(ToOwned::to_owned);
+    let value = |value: &str| Some(value.trim_matches(' ')).filter(|value| is_value(value)).map(ToOwned::to_owned);
+    let set = |set: &str| set.trim_matches(' ').strip_prefix('(')?.strip_suffix(')')?.split(',').map(value).collect::<Option<Vec<_>>>();
     if let Some((k, v)) = part.split_once("!=") {
         return Some(Requirement::Differs(key(k)?, value(v)?));
     }
@@ -113,7 +113,7 @@ impl FieldSelector {
             )
         };
         let mut requirements = Vec::new();
-        for part in input.split(',').map(str::trim).filter(|_| !input.trim().is_empty()) {
+        for part in input.split(',').map(|part| part.trim_matches(' ')).filter(|_| !input.trim_matches(' ').is_empty()) {
             let (path, equal, value) = match part.split_once("!=") {
                 Some((path, value)) => (path, false, value),
                 None => part.split_once("==").or_else(|| part.split_once('=')).map(|(path, value)| (path, true, value)).ok_or_else(bad)?,

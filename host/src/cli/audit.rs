@@ -7,6 +7,6 @@ use std::process::ExitCode;
 pub enum Command {}
 
 /// Runs the subcommand.
-pub  fn main(command: Command) -> anyhow::Result<ExitCode> {
+pub fn main(command: Command) -> anyhow::Result<ExitCode> {
     match command {}
 }

@@ -31,7 +31,7 @@ pub fn skill(input: TokenStream) -> TokenStream {
 /// fn list_pods(cx: &Cx<Self>, args: ListPodsArgs) -> Result<Output> { ... }
 /// ```
 ///
-/// Both parameters may be left out. `Self` stands for the tool: a type of the same name as the function, which helper functions can be generic over
+/// Both parameters may be left out. `Self` stands for the tool: a type of the same name as the function, which shared functions can be generic over
 /// (`fn pods<T: Uses<ListPods>>(cx: &Cx<T>)`).
 #[proc_macro_attribute]
 pub fn tool(attribute: TokenStream, item: TokenStream) -> TokenStream {

@@ -3,21 +3,21 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use infraagent_guard::{
+    Allowed, Decision,
     call::{
-        Ambient, Call, Disposable, Effect, FieldSelector, Finding, Get, HttpMutation, HttpRead, HttpRequest, LabelSelector, List, LogLevel, LogLine,
-        Logs, McpCall, Mutation, ObjectRef, Read, ReadMethod, ResourceType, Scalable, Scale, Select, Severity, StateKeys, StatePut, StateRemove, Sync,
-        Target, Victim, Wait, Workload, WriteMethod,
+        Ambient, Call, Disposable, Effect, FieldSelector, Finding, Get, HttpMutation, HttpRead, HttpRequest, LabelSelector, List, LogLevel,
+        LogLine, Logs, McpCall, Mutation, ObjectRef, Read, ReadMethod, ResourceType, Scalable, Scale, Select, Severity, StateKeys,
+        StatePut, StateRemove, Sync, Target, Victim, Wait, Workload, WriteMethod,
     },
     facts::{Consequence, Fact, Facts, Seen},
     name::{ActionId, EndpointName, GroupResource, McpTool, Namespace, ObjectName, Readable, ResourceVersion, StateKey, ToolName, Uid},
     pattern::{Glob, Pattern},
     permit::{Observed, Reach},
     policy::{
-        Action, Autonomy, Endpoint, Environment, Grant, HttpGrant, KubernetesGrant, McpGrant, Method, Platform, Policy, Scope, Sheet, Suspend, Tier,
-        Tool, Verb, Write,
+        Action, Autonomy, Endpoint, Environment, Grant, HttpGrant, KubernetesGrant, McpGrant, Method, Platform, Policy, Scope, Sheet,
+        Suspend, Tier, Tool, Verb, Write,
     },
     screen::{Circumstances, Claim},
-    Allowed, Decision,
 };
 
 pub(crate) fn ns(text: &str) -> Namespace {
@@ -76,7 +76,8 @@ const APPS: Option<&[&str]> = Some(&["apps"]);
 /// One action for each verb, and some with conditions.
 pub(crate) fn actions() -> Vec<Action> {
     let reads = [Verb::Get, Verb::List, Verb::Logs, Verb::Wait];
-    let k8s = |called: &str, verbs: &[Verb], kinds: &[&str], namespaces| action(called, Grant::Kubernetes(cluster(verbs, kinds, namespaces)));
+    let k8s =
+        |called: &str, verbs: &[Verb], kinds: &[&str], namespaces| action(called, Grant::Kubernetes(cluster(verbs, kinds, namespaces)));
     let workloads = ["deployments", "statefulsets", "daemonsets"];
     let sync: Vec<String> = Sync::ALL.iter().map(|kind| format!("{1}.{0}", kind.group_resource().0, kind.group_resource().1)).collect();
     let disposable: Vec<String> =
@@ -85,7 +86,15 @@ pub(crate) fn actions() -> Vec<Action> {
     let (sync, disposable) = (refs(&sync), refs(&disposable));
     let sync: Vec<&str> = sync.iter().map(String::as_str).collect();
     let disposable: Vec<&str> = disposable.iter().map(String::as_str).collect();
-    let readable = ["pods", "deployments", "jobs", "events", "clusters.postgresql.cnpg.io", "agentruns.core.infraagent.io", "infraagentpolicies.core.infraagent.io"];
+    let readable = [
+        "pods",
+        "deployments",
+        "jobs",
+        "events",
+        "clusters.postgresql.cnpg.io",
+        "agentruns.core.infraagent.io",
+        "infraagentpolicies.core.infraagent.io",
+    ];
     let mut careful = k8s("careful-restart", &[Verb::Restart], &workloads, Some(&["prod"]));
     careful.data_impact = true;
     let mut raised = k8s("raised-get", &[Verb::Get], &["configmaps"], APPS);
@@ -112,7 +121,11 @@ pub(crate) fn actions() -> Vec<Action> {
 pub(crate) fn tools(actions: &[Action]) -> Vec<Tool> {
     vec![
         Tool::new(tool("work"), actions.iter().map(|action| action.id.clone()).collect(), true),
-        Tool::new(tool("look"), actions.iter().filter(|action| action.id.as_str() == "read").map(|action| action.id.clone()).collect(), false),
+        Tool::new(
+            tool("look"),
+            actions.iter().filter(|action| action.id.as_str() == "read").map(|action| action.id.clone()).collect(),
+            false,
+        ),
     ]
 }
 
@@ -122,7 +135,10 @@ pub(crate) fn environment() -> Environment {
         base: "/api".into(),
         holds_data,
         allowed,
-        writes: writes.iter().map(|(method, path, tier)| Write { method: *method, path: Glob::parse(path).unwrap(), tier: *tier }).collect(),
+        writes: writes
+            .iter()
+            .map(|(method, path, tier)| Write { method: *method, path: Glob::parse(path).unwrap(), tier: *tier })
+            .collect(),
     };
     let everything = [WriteMethod::Post, WriteMethod::Put, WriteMethod::Patch].map(|method| (method, "/**", Tier::ServiceMutation));
     let site = [

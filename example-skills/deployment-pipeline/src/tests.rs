@@ -1,0 +1,6 @@
+//! The tools on a fake host: no cluster, no WebAssembly.
+
+mod acting;
+mod causes;
+mod looking;
+mod world;

@@ -1,0 +1,330 @@
+//! The loop: ask the model, run its tools, tell it what came of them, until it answers without tools or something is used up.
+//!
+//! In this order: is anything left (tokens, turns, time) -> one question -> [`Progress::next`] decides what follows -> calls -> window.
+//!
+//! * Arguments are checked against the tool's schema before anything else happens with them; what does not fit is an error to the model.
+//! * The calls of one reply keep their order: neighbours that only read run side by side, a call that may change something runs alone, after
+//!   everything before it and before everything after it. That is the run's mutation lock.
+//! * At the end of time reads are dropped; a call that may change something gets [`EFFECT_GRACE`] to finish what it began, while the broker
+//!   already refuses to begin anything.
+
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt as _, stream};
+use infraagent_guard::policy::Tier;
+use tokio::time::timeout_at;
+
+use super::{
+    budget::Limits,
+    event::{Event, Observer},
+    finding,
+    history::History,
+    prompt,
+    schema::Schema,
+    tools::{Outcome, RecordLost, Tools},
+    validate::ValidatedRun,
+};
+use crate::llm::{self, Provider, Reply, Request, Stop, ToolCall, ToolResult, ToolStatus, Usage};
+
+/// What the host says in the last turn, in which there are no tools.
+pub const LAST_TURN: &str = "No more tool calls are possible: produce your final report now.";
+/// How long a call that may change something may still run after the end of time.
+pub const EFFECT_GRACE: Duration = Duration::from_secs(10);
+/// How many reads run side by side.
+const SIDE_BY_SIDE: usize = 8;
+
+/// What follows a reply.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    /// The model waits for these.
+    CallTools(Vec<ToolCall>),
+    /// The model has answered: this is its report.
+    Finish(String),
+    /// Something is used up.
+    Abort(Abort),
+}
+
+/// Why a run ends without a report of its own.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Abort {
+    /// No tokens are left.
+    #[error("token budget exhausted: {used}/{budget} used")]
+    Tokens {
+        /// Used.
+        used: u64,
+        /// Allowed.
+        budget: u64,
+    },
+    /// No turns are left.
+    #[error("max iterations exhausted ({0})")]
+    Iterations(u32),
+    /// No time is left.
+    #[error("wall-clock timeout exceeded")]
+    WallClock,
+    /// The model said nothing and called nothing.
+    #[error("the model answered with an empty reply")]
+    EmptyReply,
+    /// The model declined to answer.
+    #[error("the model declined to answer")]
+    Declined,
+    /// The model cannot be asked.
+    #[error("the model could not be asked: {0}")]
+    Provider(String),
+    /// Nothing can be recorded any more.
+    #[error("{0}")]
+    RecordLost(String),
+}
+
+impl Abort {
+    /// A stable word for conditions and metrics.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Tokens { .. } => "TokenBudgetExhausted",
+            Self::Iterations(_) => "MaxIterationsExhausted",
+            Self::WallClock => "Timeout",
+            Self::EmptyReply => "EmptyReply",
+            Self::Declined => "ModelDeclined",
+            Self::Provider(_) => "ProviderFailed",
+            Self::RecordLost(_) => "RecordLost",
+        }
+    }
+}
+
+impl From<RecordLost> for Abort {
+    fn from(lost: RecordLost) -> Self {
+        Self::RecordLost(lost.to_string())
+    }
+}
+
+impl From<llm::Error> for Abort {
+    fn from(error: llm::Error) -> Self {
+        Self::Provider(error.to_string())
+    }
+}
+
+/// How a conversation went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Transcript {
+    /// The report, or why there is none.
+    pub end: Result<String, Abort>,
+    /// The model's last words, if it ended without a report.
+    pub last_words: Option<String>,
+    /// Tokens.
+    pub usage: Usage,
+    /// Questions that were answered.
+    pub turns: u32,
+    /// From the first question to the end.
+    pub took: Duration,
+}
+
+/// How far a conversation is: pure, time is an argument.
+#[derive(Debug)]
+pub struct Progress<'a> {
+    limits: &'a Limits,
+    turn: u32,
+    usage: Usage,
+}
+
+/// The next question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// From 1.
+    pub turn: u32,
+    /// Without tools: the model must report.
+    pub last: bool,
+    /// The longest reply.
+    pub max_tokens: u32,
+}
+
+impl<'a> Progress<'a> {
+    /// At the beginning.
+    pub fn new(limits: &'a Limits) -> Self {
+        Self { limits, turn: 0, usage: Usage::default() }
+    }
+
+    /// The next question, if anything is left. `entries`: what the record still takes; without any there is nothing to call tools for.
+    pub fn ask(&mut self, elapsed: Duration, entries: u32) -> Result<Question, Abort> {
+        if elapsed >= self.limits.wall {
+            return Err(Abort::WallClock);
+        }
+        if self.turn >= self.limits.turns {
+            return Err(Abort::Iterations(self.limits.turns));
+        }
+        let used = self.usage.total();
+        let left = self.limits.tokens.saturating_sub(used);
+        if left == 0 {
+            return Err(Abort::Tokens { used, budget: self.limits.tokens });
+        }
+        self.turn += 1;
+        let max_tokens = self.limits.reply_tokens.min(u32::try_from(left).unwrap_or(u32::MAX));
+        Ok(Question { turn: self.turn, last: self.turn == self.limits.turns || entries == 0, max_tokens })
+    }
+
+    /// What follows the reply to a question.
+    pub fn next(&mut self, question: Question, reply: &Reply) -> Next {
+        self.usage.add(reply.usage);
+        if reply.stop == Stop::Refusal {
+            return Next::Abort(Abort::Declined);
+        }
+        if reply.calls.is_empty() {
+            let text = reply.text.trim();
+            return if text.is_empty() { Next::Abort(Abort::EmptyReply) } else { Next::Finish(text.to_owned()) };
+        }
+        if question.last {
+            return Next::Abort(Abort::Iterations(question.turn));
+        }
+        let used = self.usage.total();
+        if used >= self.limits.tokens {
+            return Next::Abort(Abort::Tokens { used, budget: self.limits.tokens });
+        }
+        Next::CallTools(reply.calls.clone())
+    }
+}
+
+/// Holds the conversation of a run to its end.
+pub async fn converse<T: Tools>(run: &ValidatedRun, provider: &Provider, tools: &T, observer: &Observer) -> Transcript {
+    let started = Instant::now();
+    let mut talk = Talk {
+        run,
+        provider,
+        tools,
+        observer,
+        until: started + run.limits.wall,
+        started,
+        progress: Progress::new(&run.limits),
+        last_words: None,
+        finding_schema: finding::schema().ok(),
+    };
+    let mut end = talk.hold().await;
+    // A recording that was not used up is an error of its own, but not a better reason than one that is there already.
+    if let (Ok(_), Err(error)) = (&end, provider.finish()) {
+        end = Err(error.into());
+    }
+    let Progress { limits: _, turn, usage } = talk.progress;
+    Transcript { last_words: if end.is_err() { talk.last_words } else { None }, end, usage, turns: turn, took: started.elapsed() }
+}
+
+struct Talk<'a, T> {
+    run: &'a ValidatedRun,
+    provider: &'a Provider,
+    tools: &'a T,
+    observer: &'a Observer,
+    started: Instant,
+    until: Instant,
+    progress: Progress<'a>,
+    last_words: Option<String>,
+    finding_schema: Option<Schema>,
+}
+
+impl<T: Tools> Talk<'_, T> {
+    async fn hold(&mut self) -> Result<String, Abort> {
+        let system = prompt::system(self.run);
+        let definitions = prompt::tools(self.run);
+        let mut history = History::new(prompt::task(self.run));
+        loop {
+            let question = self.progress.ask(self.started.elapsed(), self.tools.entries_left())?;
+            self.observer.tell(&Event::TurnStarted { turn: question.turn, of: self.run.limits.turns });
+            let request = Request {
+                model: self.run.model.id(),
+                system: system.clone(),
+                messages: history.messages(question.last.then_some(LAST_TURN)),
+                tools: if question.last { Vec::new() } else { definitions.clone() },
+                max_tokens: question.max_tokens,
+            };
+            let reply = timeout_at(self.until.into(), self.provider.complete(&request)).await.map_err(|_| Abort::WallClock)??;
+            let next = self.progress.next(question, &reply);
+            self.tell_reply(&reply, matches!(next, Next::Finish(_)));
+            let calls = match next {
+                Next::CallTools(calls) => calls,
+                Next::Finish(report) => return Ok(report),
+                Next::Abort(abort) => return Err(abort),
+            };
+            let results = self.call_all(&calls).await;
+            self.tools.turn_ended().await?;
+            history.push(&reply, results?);
+        }
+    }
+
+    fn tell_reply(&mut self, reply: &Reply, is_report: bool) {
+        let total = self.progress.usage;
+        self.observer.tell(&Event::Replied {
+            usage: reply.usage,
+            used: total.total(),
+            budget: self.run.limits.tokens,
+            cost: self.run.model.prices.map(|prices| prices.cost(total)),
+        });
+        if !reply.text.trim().is_empty() {
+            self.last_words = Some(reply.text.trim().to_owned());
+            if !is_report {
+                self.observer.tell(&Event::Said { text: reply.text.trim().to_owned() });
+            }
+        }
+    }
+
+    async fn call_all(&self, calls: &[ToolCall]) -> Result<Vec<ToolResult>, Abort> {
+        let mut results = Vec::with_capacity(calls.len());
+        for group in calls.chunk_by(|a, b| self.only_reads(a) && self.only_reads(b)) {
+            let reads = group.iter().all(|call| self.only_reads(call));
+            let until = if reads { self.until } else { self.until + EFFECT_GRACE };
+            let together = stream::iter(group.iter().map(|call| self.call_one(call))).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
+            results.extend(timeout_at(until.into(), together).await.map_err(|_| Abort::WallClock)?);
+            if Instant::now() >= self.until {
+                return Err(Abort::WallClock);
+            }
+        }
+        Ok(results)
+    }
+
+    /// What is unknown runs nothing, so it only reads.
+    fn only_reads(&self, call: &ToolCall) -> bool {
+        self.run.tool(&call.name).is_none_or(|(_, tool)| tool.tier == Tier::Read)
+    }
+
+    async fn call_one(&self, call: &ToolCall) -> ToolResult {
+        let began = Instant::now();
+        let ToolCall { id, name, arguments } = call;
+        self.observer.tell(&Event::ToolStarted { call: id.clone(), tool: name.clone(), arguments: arguments.clone() });
+        let Outcome { status, text, trust, summary } =
+            if name == finding::NAME { self.find(call).await } else { self.run_tool(call).await };
+        self.observer.tell(&Event::ToolEnded { call: id.clone(), tool: name.clone(), status, summary, took: began.elapsed() });
+        ToolResult { call: id.clone(), status, text, trust }
+    }
+
+    async fn run_tool(&self, call: &ToolCall) -> Outcome {
+        if self.tools.entries_left() == 0 {
+            return Outcome::host(
+                ToolStatus::Blocked,
+                format!("budget-exhausted: a run may make {} tool calls and changes", self.run.limits.entries),
+            );
+        }
+        let fit = match self.run.tool(&call.name) {
+            Some((_, tool)) => tool.schema.check(&call.arguments).map_err(|error| error.to_string()),
+            None => {
+                let name: String = call.name.chars().take(64).collect();
+                let known: Vec<_> = self.run.skills.iter().flat_map(|skill| &skill.tools).map(|tool| tool.name.as_str()).collect();
+                Err(format!("there is no tool `{}`: the tools are {}", name.escape_debug(), known.join(", ")))
+            }
+        };
+        match fit {
+            Ok(()) => self.tools.call(call, self.until).await,
+            Err(reason) => {
+                self.tools.rejected(call, &reason).await;
+                Outcome::error(reason)
+            }
+        }
+    }
+
+    /// Findings have a place of their own in the record and take no entry.
+    async fn find(&self, call: &ToolCall) -> Outcome {
+        let checked = self.finding_schema.as_ref().map_or(Ok(()), |schema| schema.check(&call.arguments));
+        let parsed =
+            checked.map_err(|error| error.to_string()).and_then(|()| finding::parse(&call.arguments).map_err(|error| error.to_string()));
+        match parsed {
+            Ok(finding) => self.tools.finding(call, finding).await,
+            Err(reason) => Outcome::error(reason),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

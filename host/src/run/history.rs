@@ -1,0 +1,117 @@
+//! The conversation as the model sees it: a window over the whole.
+//!
+//! The window holds the first message (the task) and the last exchanges. An exchange is a reply of the model together with the results of
+//! its calls: it stays or leaves as a whole, so no result is ever without its call, and no call without its result.
+
+use crate::llm::{Content, Message, Reply, Role, ToolResult, Trust};
+
+/// How many exchanges stay.
+pub const KEPT_EXCHANGES: usize = 4;
+
+/// A conversation.
+#[derive(Debug, Clone)]
+pub struct History {
+    task: Message,
+    exchanges: Vec<Exchange>,
+}
+
+#[derive(Debug, Clone)]
+struct Exchange {
+    reply: Message,
+    results: Vec<ToolResult>,
+}
+
+impl History {
+    /// Begins with the task.
+    pub fn new(task: Message) -> Self {
+        Self { task, exchanges: Vec::new() }
+    }
+
+    /// Adds a reply and the results of its calls, and lets the oldest exchange go if there are too many. A call without a result gets an
+    /// error in its place; a result without a call is left out.
+    pub fn push(&mut self, reply: &Reply, mut results: Vec<ToolResult>) {
+        let results = reply
+            .calls
+            .iter()
+            .map(|call| match results.iter().position(|result| result.call == call.id) {
+                Some(at) => results.swap_remove(at),
+                None => ToolResult {
+                    call: call.id.clone(),
+                    status: crate::llm::ToolStatus::Error,
+                    text: "this call was not executed".to_owned(),
+                    trust: Trust::Host,
+                },
+            })
+            .collect();
+        self.exchanges.push(Exchange { reply: Message::assistant(reply), results });
+        let leaving = self.exchanges.len().saturating_sub(KEPT_EXCHANGES);
+        self.exchanges.drain(..leaving);
+    }
+
+    /// The messages of the next request; `note` is said by the host at the end.
+    pub fn messages(&self, note: Option<&str>) -> Vec<Message> {
+        let mut messages = vec![self.task.clone()];
+        for Exchange { reply, results } in &self.exchanges {
+            messages.push(reply.clone());
+            messages.push(Message { role: Role::User, content: results.iter().cloned().map(Content::ToolResult).collect() });
+        }
+        if let (Some(note), Some(last)) = (note, messages.last_mut()) {
+            last.content.push(Content::Text { text: note.to_owned(), trust: Trust::Host });
+        }
+        messages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::llm::{Stop, ToolCall, ToolStatus, Usage};
+
+    fn reply(turn: usize, calls: usize) -> Reply {
+        let calls = (0..calls).map(|at| ToolCall { id: format!("{turn}.{at}"), name: "t".to_owned(), arguments: json!({}) }).collect();
+        Reply { text: format!("turn {turn}"), calls, stop: Stop::ToolUse, usage: Usage::default() }
+    }
+
+    proptest! {
+        /// Whatever was called and answered, in whatever order, answered or not.
+        #[test]
+        fn no_result_is_without_its_call_and_no_call_without_its_result(
+            turns in prop::collection::vec(prop::collection::vec(any::<bool>(), 1..6), 0..12),
+            note in any::<bool>(),
+        ) {
+            let mut history = History::new(Message::user("task"));
+            for (turn, answered) in turns.iter().enumerate() {
+                let reply = reply(turn, answered.len());
+                let results = reply.calls.iter().zip(answered).rev().filter(|(_, answered)| **answered)
+                    .map(|(call, _)| ToolResult { call: call.id.clone(), status: ToolStatus::Ok, text: "r".into(), trust: Trust::Host })
+                    .chain([ToolResult { call: "stray".into(), status: ToolStatus::Ok, text: "r".into(), trust: Trust::Host }])
+                    .collect();
+                history.push(&reply, results);
+                let messages = history.messages(note.then_some("note"));
+
+                prop_assert!(messages.len() <= 1 + 2 * KEPT_EXCHANGES);
+                prop_assert_eq!(&messages[0].content[0], &Message::user("task").content[0]);
+                let mut roles = messages.iter().map(|message| message.role);
+                prop_assert!(roles.all({ let mut expected = Role::Assistant; move |role| {
+                    expected = if expected == Role::User { Role::Assistant } else { Role::User };
+                    role == expected
+                }}));
+                // Each user message answers exactly the calls of the message before it, in their order.
+                for pair in messages[1..].chunks(2) {
+                    let calls: Vec<_> = pair[0].content.iter().filter_map(|c| match c { Content::ToolUse(call) => Some(call.id.clone()), _ => None }).collect();
+                    let results: Vec<_> = pair[1].content.iter().filter_map(|c| match c { Content::ToolResult(r) => Some(r.call.clone()), _ => None }).collect();
+                    prop_assert_eq!(&calls, &results);
+                    prop_assert_eq!(calls.iter().collect::<BTreeSet<_>>().len(), calls.len());
+                }
+                let newest = format!("turn {turn}");
+                let shown = messages.iter().any(|m| m.content.contains(&Content::Text { text: newest.clone(), trust: Trust::Host }));
+                prop_assert!(shown, "the newest exchange stays");
+            }
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! What the record says about the whole run: phase, findings, usage, escalations, conditions. Pure: the record's entries are the truth.
+//!
+//! | phase | when |
+//! |---|---|
+//! | Failed | the conversation ended without a report |
+//! | Escalated | it did not fail, and an escalation was recorded |
+//! | Blocked | it did not fail, something was refused, and nothing was carried out |
+//! | Succeeded | otherwise |
+//!
+//! An escalation is recorded when a call was refused or proposed for autonomy and the agent has `guardrails.escalation`, or when a reporting
+//! rule says `escalate`. Recorded is not sent: `escalationsTriggered` counts only what somebody was really told.
+
+pub mod lines;
+
+use infraagent_api::{
+    Condition, Time,
+    agent::{EscalationTarget, ReportRule, Reporting},
+    run::{ActionRecord, ActionStatus, BudgetUsed, Finding, GuardrailSummary, RunPhase, Usage},
+};
+use infraagent_guard::checks::Code;
+use jiff::Timestamp;
+
+use super::{
+    budget::Prices,
+    converse::{Abort, Transcript},
+    finding,
+    validate::{ValidatedRun, Warning, WarningKind, autonomy_word},
+};
+
+/// The longest report, in bytes.
+pub const MAX_REPORT: usize = 16 * 1024;
+/// The longest message of a condition, in characters.
+const MAX_CONDITION: usize = 256;
+/// The reason of an entry that was written down for a person.
+pub const PROPOSED: &str = "proposed";
+
+/// What is written when a run ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conclusion {
+    /// How it ended.
+    pub phase: RunPhase,
+    /// Why, if there is more to say than the phase.
+    pub reason: Option<String>,
+    /// The agent's report, at most [`MAX_REPORT`].
+    pub report: Option<String>,
+    /// Findings of the report's lines that were not recorded before, so that all fit into the record.
+    pub findings: Vec<Finding>,
+    /// What was used.
+    pub usage: Usage,
+    /// What the guardrails did.
+    pub guardrails: GuardrailSummary,
+    /// Who is to be told.
+    pub escalations: Vec<Escalation>,
+    /// Complete, GuardrailsEffective, Escalated.
+    pub conditions: Vec<Condition>,
+    /// Entries, counted.
+    pub tally: Tally,
+}
+
+/// Somebody is to be told about something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escalation {
+    /// Why.
+    pub cause: Cause,
+    /// What to say.
+    pub message: String,
+    /// Whom, by the agent's guardrails; a reporting rule without them addresses a person.
+    pub target: EscalationTarget,
+    /// The channel, if the target is one.
+    pub channel: Option<String>,
+}
+
+/// Why somebody is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The agent's autonomy was not enough for the call of this entry.
+    Autonomy {
+        /// Number of the entry.
+        seq: i32,
+    },
+    /// `reporting.onFinding`.
+    Finding,
+    /// `reporting.onFailure`.
+    Failure,
+    /// `reporting.onSuccess`.
+    Success,
+}
+
+/// The entries of a record, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Calls that were decided: reads, and everything that has an entry with checks.
+    pub decided: u32,
+    /// Entries that were carried out: tool calls and changes.
+    pub executed: u32,
+    /// Changes that were carried out.
+    pub changed: u32,
+    /// Refused: entries, and reads inside of entries.
+    pub blocked: u32,
+    /// Written down for a person.
+    pub proposed: u32,
+    /// Escalations that were really sent.
+    pub sent: u32,
+}
+
+impl Tally {
+    /// Counts.
+    pub fn of(record: &[ActionRecord]) -> Self {
+        let mut tally = Self::default();
+        for entry in record {
+            let reads = entry.reads.as_ref();
+            let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
+            let denied = count(reads.map(|reads| reads.denied));
+            tally.decided += count(reads.map(|reads| reads.count)) + u32::from(entry.checks.is_some());
+            tally.blocked += denied;
+            tally.sent += u32::from(entry.escalation.is_some());
+            match entry.status {
+                ActionStatus::Executed => {
+                    tally.executed += 1;
+                    tally.changed += u32::from(entry.tier > infraagent_api::names::Tier::Read && entry.checks.is_some());
+                }
+                ActionStatus::Blocked => tally.blocked += 1,
+                ActionStatus::Skipped => tally.proposed += u32::from(entry.reason.as_deref() == Some(PROPOSED)),
+                ActionStatus::Intended | ActionStatus::Failed | ActionStatus::Unknown => {}
+            }
+        }
+        tally
+    }
+}
+
+/// Draws the conclusion. `found` are the findings that are in the record already.
+pub fn conclude(run: &ValidatedRun, transcript: &Transcript, record: &[ActionRecord], found: &[Finding], now: Timestamp) -> Conclusion {
+    let Transcript { end, last_words, usage: tokens, turns, took } = transcript;
+    let tally = Tally::of(record);
+    let report = end.as_ref().ok().or(last_words.as_ref());
+    let findings = match end {
+        Ok(report) => new_findings(report, found),
+        Err(_) => Vec::new(),
+    };
+    let has_findings = !found.is_empty() || !findings.is_empty();
+    let escalations = escalations(run, end.as_ref().err(), record, has_findings);
+    let phase = phase(end.is_ok(), tally, !escalations.is_empty());
+    let reason = match (end, phase) {
+        (Err(abort), _) => Some(abort.to_string()),
+        (Ok(_), RunPhase::Blocked) => Some(format!("{} refused, nothing carried out", calls(tally.blocked))),
+        (Ok(_), RunPhase::Escalated) => escalations.first().map(|escalation| escalation.message.clone()),
+        (Ok(_), RunPhase::Succeeded | RunPhase::Failed | RunPhase::Pending | RunPhase::Running) => None,
+    };
+    let wall_clock_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
+    let number = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+    let turns_used = i32::try_from(*turns).unwrap_or(i32::MAX);
+    let usage = Usage {
+        tokens_in: number(tokens.input),
+        cached_tokens_in: number(tokens.cached),
+        tokens_out: number(tokens.output),
+        total_tokens: number(tokens.total()),
+        iterations: turns_used,
+        wall_clock_ms,
+        estimated_cost: run.model.prices.map(|prices: Prices| prices.cost(*tokens)),
+    };
+    let count = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+    let guardrails = GuardrailSummary {
+        checks_performed: count(tally.decided),
+        actions_blocked: count(tally.blocked),
+        escalations_triggered: count(tally.sent),
+        autonomy_ceiling: Some(autonomy_word(run.effective_autonomy())),
+        budget_used: Some(BudgetUsed {
+            tokens_used: number(tokens.total()),
+            token_budget: number(run.limits.tokens),
+            iterations_used: turns_used,
+            max_iterations: count(run.limits.turns),
+            wall_clock_ms,
+            timeout_ms: i64::try_from(run.limits.wall.as_millis()).unwrap_or(i64::MAX),
+        }),
+    };
+    let conditions = conditions(end.as_ref().err(), &run.warnings, &escalations, tally, now);
+    Conclusion { phase, reason, report: report.map(|report| cut(report)), findings, usage, guardrails, escalations, conditions, tally }
+}
+
+fn phase(reported: bool, tally: Tally, escalated: bool) -> RunPhase {
+    match (reported, escalated) {
+        (false, _) => RunPhase::Failed,
+        (true, true) => RunPhase::Escalated,
+        (true, false) if tally.blocked > 0 && tally.executed == 0 => RunPhase::Blocked,
+        (true, false) => RunPhase::Succeeded,
+    }
+}
+
+/// Of the report's lines, what the model did not record already, up to what the record still takes.
+fn new_findings(report: &str, found: &[Finding]) -> Vec<Finding> {
+    let mut new: Vec<Finding> = Vec::new();
+    for finding in lines::parse(report) {
+        let same = |other: &Finding| other.severity == finding.severity && other.message.trim() == finding.message.trim();
+        if !found.iter().chain(&new).any(same) {
+            new.push(finding);
+        }
+    }
+    new.truncate(finding::MAX.saturating_sub(found.len()));
+    new
+}
+
+fn escalations(run: &ValidatedRun, abort: Option<&Abort>, record: &[ActionRecord], has_findings: bool) -> Vec<Escalation> {
+    let mut due = Vec::new();
+    let (target, channel) = match &run.escalation {
+        Some(escalation) => (escalation.target, escalation.channel.clone()),
+        None => (EscalationTarget::Human, None),
+    };
+    let mut add = |cause, message: String| due.push(Escalation { cause, message, target, channel: channel.clone() });
+    if run.escalation.is_some() {
+        for entry in record {
+            let code = entry.reason.as_deref().unwrap_or_default();
+            let autonomy = match entry.status {
+                ActionStatus::Blocked => code == Code::TierNotGranted.as_str() || code == Code::ApprovalRequired.as_str(),
+                ActionStatus::Skipped => code == PROPOSED || code == Code::ApprovalRequired.as_str(),
+                ActionStatus::Intended | ActionStatus::Executed | ActionStatus::Failed | ActionStatus::Unknown => false,
+            };
+            if autonomy {
+                let what = if entry.call.is_empty() { format!("{} {}", entry.tool, entry.target) } else { entry.call.clone() };
+                add(Cause::Autonomy { seq: entry.seq }, format!("needs a person: {what}"));
+            }
+        }
+    }
+    let Reporting { on_success, on_failure, on_finding } = &run.reporting;
+    let escalates = |rule: &ReportRule| match rule {
+        ReportRule::Escalate => true,
+        ReportRule::Silent | ReportRule::Log | ReportRule::Notify => false,
+    };
+    if has_findings && escalates(on_finding) {
+        add(Cause::Finding, "the run has findings".to_owned());
+    }
+    match abort {
+        Some(abort) if escalates(on_failure) => add(Cause::Failure, format!("the run failed: {abort}")),
+        None if escalates(on_success) => add(Cause::Success, "the run ended with a report".to_owned()),
+        Some(_) | None => {}
+    }
+    due
+}
+
+fn conditions(abort: Option<&Abort>, warnings: &[Warning], escalations: &[Escalation], tally: Tally, now: Timestamp) -> Vec<Condition> {
+    let condition = |kind: &str, holds: bool, reason: &str, message: String| Condition {
+        type_: kind.to_owned(),
+        status: if holds { "True" } else { "False" }.to_owned(),
+        reason: reason.to_owned(),
+        message: message.chars().take(MAX_CONDITION).collect(),
+        last_transition_time: Time(now),
+        observed_generation: None,
+    };
+    let mut conditions = vec![match abort {
+        None => condition("Complete", true, "Completed", "the run ended with a report".to_owned()),
+        Some(abort) => condition("Complete", false, abort.reason(), abort.to_string()),
+    }];
+    let ineffective: Vec<_> =
+        warnings.iter().filter(|warning| warning.kind == WarningKind::Guardrail).map(|warning| warning.message.as_str()).collect();
+    conditions.push(if ineffective.is_empty() {
+        condition("GuardrailsEffective", true, "AllEffective", "every entry of the agent's lists can match a call".to_owned())
+    } else {
+        condition("GuardrailsEffective", false, "Ineffective", ineffective.join("; "))
+    });
+    if let Some(first) = escalations.first() {
+        let more = if escalations.len() > 1 { format!(" (and {} more)", escalations.len() - 1) } else { String::new() };
+        let reason = if tally.sent > 0 { "Sent" } else { "NothingSent" };
+        conditions.push(condition("Escalated", tally.sent > 0, reason, format!("{}{more}", first.message)));
+    }
+    conditions
+}
+
+fn calls(count: u32) -> String {
+    if count == 1 { "1 call".to_owned() } else { format!("{count} calls") }
+}
+
+fn cut(report: &str) -> String {
+    const MARK: &str = "\n[cut: the report was longer]";
+    if report.len() <= MAX_REPORT {
+        return report.to_owned();
+    }
+    format!("{}{MARK}", &report[..report.floor_char_boundary(MAX_REPORT - MARK.len())])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! The seam between the conversation and what executes tool calls.
+
+use std::{future::Future, time::Instant};
+
+use infraagent_api::AgentRunStatus;
+use infraagent_guard::call::Finding;
+
+use crate::llm::{ToolCall, ToolStatus, Trust};
+
+/// What came of a tool call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// How it ended. `Blocked` when the host decided against something that the tool asked for and the tool gave up.
+    pub status: ToolStatus,
+    /// What the model is told, redacted.
+    pub text: String,
+    /// Where the text comes from: a skill's output is data from the world.
+    pub trust: Trust,
+    /// One line for people.
+    pub summary: String,
+}
+
+impl Outcome {
+    /// An error in the words of the host.
+    pub fn error(text: impl Into<String>) -> Self {
+        Self::host(ToolStatus::Error, text)
+    }
+
+    /// Words of the host.
+    pub fn host(status: ToolStatus, text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { status, summary: text.clone(), text, trust: Trust::Host }
+    }
+}
+
+/// Executes tool calls. Arguments have passed the tool's schema when they arrive here.
+///
+/// # Guarantees that an implementation gives
+///
+/// * Each method leaves exactly one trace in the record.
+/// * A call that is dropped starts nothing new; a change that is on its way is finished and recorded all the same.
+pub trait Tools: Send + Sync {
+    /// Runs a tool of a skill. `until` is the end of the run: nothing may begin after it.
+    fn call(&self, call: &ToolCall, until: Instant) -> impl Future<Output = Outcome> + Send;
+
+    /// How many entries (tool calls and changes together) the record still takes.
+    fn entries_left(&self) -> u32;
+
+    /// Records a finding of the model itself, after its scope was checked.
+    fn finding(&self, call: &ToolCall, finding: Finding) -> impl Future<Output = Outcome> + Send;
+
+    /// Records a call that never ran: an unknown tool, or arguments that do not fit.
+    fn rejected(&self, call: &ToolCall, reason: &str) -> impl Future<Output = ()> + Send;
+
+    /// Called once after the calls of each turn: what is only in memory is written down. An error ends the run.
+    fn turn_ended(&self) -> impl Future<Output = Result<(), RecordLost>> + Send;
+
+    /// The record as it is now: the truth about what was executed and refused.
+    fn record(&self) -> impl Future<Output = AgentRunStatus> + Send;
+}
+
+/// The record can no longer be written, so nothing more may happen.
+#[derive(Debug, thiserror::Error)]
+#[error("the record could not be written: {0}")]
+pub struct RecordLost(pub String);

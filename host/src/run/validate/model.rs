@@ -1,0 +1,76 @@
+//! Which model stands behind the agent's tier.
+
+use infraagent_api::{ModelTierConfig, model_tier::TierMapping, names::ModelTier};
+
+use super::{Findings, Model, environment::Resolved, origin::Url, platform::Platform};
+use crate::run::budget::Prices;
+
+/// The provider of recorded conversations: a flag of the command line, never something that a cluster is configured with.
+const REPLAY: &str = "replay";
+
+/// The model, and the longest reply that its mapping allows.
+pub(super) fn choose(
+    configs: &[ModelTierConfig],
+    tier: ModelTier,
+    platform: &Platform,
+    site: &Resolved,
+    findings: &mut Findings,
+) -> Option<(Model, Option<u32>)> {
+    let name = |config: &ModelTierConfig| config.metadata.name.clone().unwrap_or_default();
+    let Some(config) = configs.iter().min_by_key(|config| (name(config) != "default", name(config))) else {
+        findings.problem(
+            "ModelTierConfig",
+            "metadata.name",
+            "there is none: give one that maps the agent's tier to a provider and a model",
+        );
+        return None;
+    };
+    let document = format!("ModelTierConfig `{}`", name(config));
+    let found = config.spec.tiers.iter().enumerate().find(|(_, mapping)| mapping.tier == tier);
+    let Some((
+        index,
+        TierMapping { tier, provider, model, endpoint, base_url, auth: _, max_tokens, cost_per_million_input, cost_per_million_output },
+    )) = found
+    else {
+        findings.problem(
+            &document,
+            "spec.tiers",
+            format!("the agent asks for tier `{tier}`, which is not listed: add it, or change the agent's `spec.model.tier`"),
+        );
+        return None;
+    };
+    let at = |field: &str| format!("spec.tiers[{index}].{field}");
+    if provider == REPLAY {
+        findings.problem(&document, at("provider"), "`replay` exists on the command line only (--replay): name a real provider here");
+    }
+    if endpoint.is_some() && base_url.is_some() {
+        findings.problem(&document, at("endpoint"), "`endpoint` and `baseURL` mean the same: remove one of them");
+    }
+    let url = endpoint.clone().or_else(|| base_url.clone());
+    if let Some(given) = &url
+        && let Some(parsed) = findings.take(&document, at("endpoint"), Url::parse(given))
+    {
+        let origin = parsed.origin();
+        for (name, endpoint) in &site.guard.endpoints {
+            if endpoint.origin == origin {
+                let message = format!("`{origin}` is the model provider of tier `{tier}`, which no endpoint may be");
+                findings.problem(&site.document, format!("spec.endpoints.{name}.url"), message);
+            }
+        }
+    }
+    let reply = max_tokens.map(|tokens| u32::try_from(tokens).ok().filter(|tokens| *tokens > 0));
+    if reply == Some(None) {
+        findings.problem(&document, at("maxTokens"), "must be at least 1");
+    }
+    let chosen = Model {
+        tier: *tier,
+        provider: provider.clone(),
+        model: model.clone(),
+        url,
+        prices: Prices::new(cost_per_million_input.as_ref(), cost_per_million_output.as_ref()),
+    };
+    if !platform.allows_model(&chosen.id()) {
+        findings.problem(&document, at("model"), format!("`{}` is not among the `allowedModels` of the platform's policies", chosen.id()));
+    }
+    Some((chosen, reply.flatten()))
+}
