@@ -139,7 +139,10 @@ fn check(seq: usize, entry: &Map<String, Value>, previous: &str) -> Result<Strin
     }
     let intent = chain::intent(previous, entry).map_err(canonical_error)?;
     if text("intentHash") != Some(&intent) {
-        return Err("its intent (who, what, when, decided how) is not what intentHash was made of, or it does not follow the entry before it".to_owned());
+        return Err(
+            "its intent (who, what, when, decided how) is not what intentHash was made of, or it does not follow the entry before it"
+                .to_owned(),
+        );
     }
     match text("outcomeHash") {
         None => {
@@ -177,17 +180,24 @@ fn around(document: &Document, entries: &[Value], open: &[usize], ended: bool, c
         return no("it has more entries than a record can have");
     }
     let head = document.value.pointer("/status/head");
+    let spare =
+        head.and_then(Value::as_object).and_then(|head| head.keys().find(|name| !["hash", "signature", "keyId"].contains(&name.as_str())));
+    if let Some(name) = spare {
+        return Answer::No(format!("the head has a member `{}` that no head has", super::escape_terminal(name)));
+    }
     match (ended, head) {
-        (false, None) => Answer::Yes(format!("{}: the chain was recomputed; it is not closed, so there is no head to compare", count(entries.len()))),
+        (false, None) => {
+            Answer::Yes(format!("{}: the chain was recomputed; it is not closed, so there is no head to compare", count(entries.len())))
+        }
         (false, Some(_)) => no("it has a head but its phase is not final: it was reopened"),
         (true, None) => no("its phase is final but it has no head: the head was removed, or the phase was changed"),
         (true, Some(_)) if !open.is_empty() => no("its phase is final but an entry has no outcome"),
         (true, Some(head)) if head.get("hash").and_then(Value::as_str) == computed && computed.is_some() => {
             Answer::Yes(format!("{}: chain and head were recomputed", count(entries.len())))
         }
-        (true, Some(_)) => {
-            no("the head does not follow from the content: something outside of the entries was changed (phase, report, findings, usage, times, spec), or entries at the end are missing or added")
-        }
+        (true, Some(_)) => no(
+            "the head does not follow from the content: something outside of the entries was changed (phase, report, findings, usage, times, spec), or entries at the end are missing or added",
+        ),
     }
 }
 

@@ -19,7 +19,9 @@ use infraagent_api::{
 use serde_json::json;
 
 use crate::audit::{
-    Document, PublicKey, document::MAX_FILE, escape_terminal, escape_terminal_lines,
+    Document, PublicKey,
+    document::MAX_FILE,
+    escape_terminal, escape_terminal_lines,
     verify::{Answer, Report, verify},
 };
 
@@ -221,7 +223,10 @@ mod tests {
         let report = verify(&document, None, None);
         for shown in [text(Path::new("f"), &run, &report), table(&run)] {
             let plain = anstream::adapter::strip_str(&shown).to_string();
-            assert!(!plain.chars().any(|character| character != '\n' && escape_terminal(&character.to_string()) != character.to_string()), "{plain:?}");
+            assert!(
+                !plain.chars().any(|character| character != '\n' && escape_terminal(&character.to_string()) != character.to_string()),
+                "{plain:?}"
+            );
             assert!(!plain.contains("\n✔ authentic"), "{plain}");
         }
     }

@@ -10,7 +10,10 @@ use std::{
 use infraagent_api::run::ActionStatus;
 
 use super::support::{permit, run, setup};
-use crate::audit::{AuditKey, Document, FileSink, Journal, MutationOutcome, Sink, verify::{Answer, verify}};
+use crate::audit::{
+    AuditKey, Document, FileSink, Journal, MutationOutcome, Sink,
+    verify::{Answer, verify},
+};
 
 const WHERE: &str = "INFRAAGENT_TEST_CRASH_DIR";
 const WHEN: &str = "INFRAAGENT_TEST_CRASH_AT";

@@ -4,7 +4,10 @@ use proptest::{prelude::*, sample::Index};
 use serde_json::Value;
 
 use super::support::{Desk, closing, judged, permit_because, proposal, read, refused, refused_read};
-use crate::audit::{Document, End, MutationOutcome, ToolOutcome, canonical, verify::{Answer, verify}};
+use crate::audit::{
+    Document, End, MutationOutcome, ToolOutcome, canonical,
+    verify::{Answer, verify},
+};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -53,7 +56,9 @@ async fn play(ops: Vec<Op>, name: &str, entries: u32, finish: Option<String>) ->
             Op::Refuse(at) if !tools.is_empty() => drop(at.get(&tools).refused(&refused_read("web-1")).await.unwrap()),
             Op::RefuseChange(at) if !tools.is_empty() => drop(at.get(&tools).refused(&refused("db")).await.unwrap()),
             Op::Malformed(at, text) if !tools.is_empty() => at.get(&tools).malformed("log.emit", &text),
-            Op::Intend(text) => intended.extend(desk.journal.intend(permit_because("web", &text)).await.ok().map(|recorded| recorded.seq())),
+            Op::Intend(text) => {
+                intended.extend(desk.journal.intend(permit_because("web", &text)).await.ok().map(|recorded| recorded.seq()))
+            }
             Op::Answer(at, message, how) if !intended.is_empty() => {
                 let seq = intended.remove(at.index(intended.len()));
                 let reason = "code".to_owned();
@@ -69,8 +74,11 @@ async fn play(ops: Vec<Op>, name: &str, entries: u32, finish: Option<String>) ->
             Op::Find(text) => drop(desk.journal.report_finding(infraagent_api::names::Severity::Info, Some(&text), &text).await),
             Op::Close(at, message, well) if !tools.is_empty() => {
                 let tool = tools.remove(at.index(tools.len()));
-                let outcome =
-                    if well { ToolOutcome::Executed { result: message } } else { ToolOutcome::Failed { reason: "trap".to_owned(), message } };
+                let outcome = if well {
+                    ToolOutcome::Executed { result: message }
+                } else {
+                    ToolOutcome::Failed { reason: "trap".to_owned(), message }
+                };
                 tool.close(outcome).await.unwrap();
             }
             Op::Flush => desk.journal.flush().await.unwrap(),

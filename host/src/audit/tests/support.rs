@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::audit::{
-    AuditKey, Closing, Document, FileSink, Journal, PublicKey, Redactor, Setup, Sink, ToolOutcome, MutationOutcome,
+    AuditKey, Closing, Document, FileSink, Journal, MutationOutcome, PublicKey, Redactor, Setup, Sink, ToolOutcome,
     verify::{Report, verify},
 };
 
@@ -105,7 +105,9 @@ pub(super) async fn closed(desk: &Desk) -> Value {
     tool.refused(&refused("db")).await.unwrap();
     tool.propose(&proposal("api")).await.unwrap();
     let recorded = tool.intend(permit("old")).await.unwrap();
-    tool.outcome(recorded.seq(), MutationOutcome::Failed { reason: "conflict".to_owned(), message: "it changed".to_owned() }).await.unwrap();
+    tool.outcome(recorded.seq(), MutationOutcome::Failed { reason: "conflict".to_owned(), message: "it changed".to_owned() })
+        .await
+        .unwrap();
     tool.close(ToolOutcome::Failed { reason: "trap".to_owned(), message: "the skill panicked".to_owned() }).await.unwrap();
     for message in ["web crashes", "api is slow"] {
         journal.report_finding(infraagent_api::names::Severity::Warning, Some("deployment/web -n apps"), message).await.unwrap();
@@ -138,7 +140,11 @@ fn policy(autonomy: Autonomy) -> Policy {
         home: Namespace::parse("agents").unwrap(),
         autonomy,
         sheet: Sheet::new(actions, tools).unwrap(),
-        environment: Environment { namespaces: vec![Namespace::parse("apps").unwrap()], endpoints: BTreeMap::new(), servers: BTreeMap::new() },
+        environment: Environment {
+            namespaces: vec![Namespace::parse("apps").unwrap()],
+            endpoints: BTreeMap::new(),
+            servers: BTreeMap::new(),
+        },
         denied: vec![],
         allowed: vec![],
         platform: Platform { ceiling: Autonomy::AutomateDestructive, suspend: Suspend::Nothing },
@@ -195,6 +201,7 @@ pub(super) fn permit(name: &str) -> Permit<Mutation> {
 }
 
 pub(super) fn permit_because(name: &str, reason: &str) -> Permit<Mutation> {
+    let reason = &reason[..reason.floor_char_boundary(Mutation::MAX_REASON)];
     match decided(Autonomy::AutomateSafe, "restart-deployment", restart(name, reason), Fact::Clear) {
         Decision::Allow(Allowed::Mutation(permit)) => permit,
         other => panic!("{other:?}"),

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use infraagent_api::{names::Severity, run::{ActionStatus, RunPhase}};
+use infraagent_api::{
+    names::Severity,
+    run::{ActionStatus, RunPhase},
+};
 
 use super::support::{Desk, closed, closing, permit, permit_because, read, refused, refused_read, run, setup};
 use crate::audit::{
-    Closing, Document, End, Error, FileSink, Journal, MutationOutcome, Sink, ToolOutcome, bound,
-    sink,
+    Closing, Document, End, Error, FileSink, Journal, MutationOutcome, Sink, ToolOutcome, bound, sink,
     verify::{Answer, verify},
 };
 
@@ -163,7 +165,9 @@ async fn no_secret_reaches_the_file() {
     let tool = desk.journal.tool("ask", &format!("with {SECRET}"), &format!("ask {SECRET}")).await.unwrap();
     tool.malformed("http-read.get", &format!("`{SECRET}` is no path"));
     let recorded = tool.intend(permit_because("web", &format!("because {SECRET}"))).await.unwrap();
-    tool.outcome(recorded.seq(), MutationOutcome::Failed { reason: "invalid".to_owned(), message: format!("said {SECRET}") }).await.unwrap();
+    tool.outcome(recorded.seq(), MutationOutcome::Failed { reason: "invalid".to_owned(), message: format!("said {SECRET}") })
+        .await
+        .unwrap();
     tool.close(ToolOutcome::Executed { result: format!("found {SECRET}") }).await.unwrap();
     desk.journal.report_finding(Severity::Info, Some(SECRET), &format!("see {SECRET}")).await.unwrap();
     desk.journal.finish(Closing { report: Some(format!("it is {SECRET}")), ..closing() }).await.unwrap();
