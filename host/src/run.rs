@@ -88,3 +88,6 @@ fn ended(conclusion: &Conclusion, transcript: &converse::Transcript) -> Ended {
         proposed: tally.proposed,
     }
 }
+
+#[cfg(test)]
+mod tests;
