@@ -82,9 +82,9 @@ impl End {
         match answer {
             Ok(Answer::Done) => Self::bytes(b""),
             Ok(Answer::Time(millis)) => Self::bytes(millis.to_string().as_bytes()),
-            Ok(Answer::Json(text) | Answer::Text(text, _) | Answer::Page(Page { items: text, count: _, continue_token: _, truncated: _ })) => {
-                Self::bytes(text.as_bytes())
-            }
+            Ok(
+                Answer::Json(text) | Answer::Text(text, _) | Answer::Page(Page { items: text, count: _, continue_token: _, truncated: _ }),
+            ) => Self::bytes(text.as_bytes()),
             Ok(Answer::Reached(reached)) => Self::bytes(reached.to_string().as_bytes()),
             Ok(Answer::Receipt(receipt)) => Self::bytes(receipt.audit_seq.to_string().as_bytes()),
             Ok(Answer::Response(Response { body, status: _, headers: _, truncated: _, elapsed_ms: _, tls: _ })) => Self::bytes(body),
@@ -155,7 +155,8 @@ impl ToolEntry {
     pub fn ambient(&self, permit: Permit<Ambient>) -> Recorded<Permit<Ambient>> {
         let ordinal = match permit.call() {
             Ambient::Log(_) | Ambient::Clock | Ambient::Site => u32::MAX,
-            call @ (Ambient::Finding(_) | Ambient::StateGet(_) | Ambient::StatePut(_) | Ambient::StateRemove(_) | Ambient::StateKeys(_)) => {
+            call
+            @ (Ambient::Finding(_) | Ambient::StateGet(_) | Ambient::StatePut(_) | Ambient::StateRemove(_) | Ambient::StateKeys(_)) => {
                 self.fold(Asked::Text(call.to_string()), End::Unanswered)
             }
         };

@@ -24,9 +24,15 @@ fn always(_: &Captures<'_>) -> bool {
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     let table: [(&str, fn(&Captures<'_>) -> bool); 11] = [
         // A private key, to its end; to the end of the text if the end was cut off.
-        (r"(?s)(?P<secret>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----|\z))", always),
+        (
+            r"(?s)(?P<secret>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----|\z))",
+            always,
+        ),
         // One whose beginning was cut off: lines of base64, real or escaped line breaks between them.
-        (r"(?P<secret>(?:[A-Za-z0-9+/=]{16,}(?:\s|\\[nr])+)*[A-Za-z0-9+/=]*(?:\s|\\[nr])*-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----)", always),
+        (
+            r"(?P<secret>(?:[A-Za-z0-9+/=]{16,}(?:\s|\\[nr])+)*[A-Za-z0-9+/=]*(?:\s|\\[nr])*-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----)",
+            always,
+        ),
         // JSON Web Tokens, signed or encrypted.
         (r"(?P<secret>eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4})", always),
         // Tokens that say whose they are.
@@ -37,9 +43,10 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
         // OpenAI and the many that do alike; `task-...` is none.
         (r"(?:^|[^A-Za-z0-9])(?P<secret>sk-[A-Za-z0-9_-]{20,})", |found| random(found, 1)),
         // Schemes of the Authorization header, wherever they stand.
-        (r#"(?i)(?P<header>authorization(?:\\*["'])?\s*[:=]\s*(?:\\*["'])?)?\b(?P<scheme>basic|bearer|token|apikey)\s+(?P<secret>[A-Za-z0-9+/_.~=-]{4,})"#, |found| {
-            found.name("header").is_some() || authorizes(found)
-        }),
+        (
+            r#"(?i)(?P<header>authorization(?:\\*["'])?\s*[:=]\s*(?:\\*["'])?)?\b(?P<scheme>basic|bearer|token|apikey)\s+(?P<secret>[A-Za-z0-9+/_.~=-]{4,})"#,
+            |found| found.name("header").is_some() || authorizes(found),
+        ),
         // Headers whose whole value is the credential.
         (
             r#"(?im)\b(?:x-api-key|api-key|x-auth-token|private-token|x-vault-token|x-amz-security-token|proxy-authorization|set-cookie|cookie)(?:\\*["'])?\s*[:=]\s*(?:\\*["'])?(?P<secret>[^\s"'\\][^\r\n"'\\]*)"#,
@@ -73,7 +80,8 @@ pub(super) fn find(text: &str) -> Vec<Span> {
     let mut spans = Vec::new();
     for Pattern { expression, is } in PATTERNS.iter() {
         for found in expression.captures_iter(text).filter(is) {
-            let secret = ["secret", "single", "bare"].iter().filter(|name| expression.capture_names().flatten().any(|known| known == **name));
+            let secret =
+                ["secret", "single", "bare"].iter().filter(|name| expression.capture_names().flatten().any(|known| known == **name));
             if let Some(secret) = secret.filter_map(|name| found.name(name)).next() {
                 spans.push((secret.start(), secret.end()));
             }
@@ -101,7 +109,8 @@ pub(super) fn names_a_credential(name: &str) -> bool {
         "connectionstring",
     ];
     const WHOLE: [&str; 8] = ["token", "secret", "pwd", "authorization", "cookie", "setcookie", "credential", "credentials"];
-    let plain: String = name.chars().filter(|character| character.is_ascii_alphanumeric()).map(|character| character.to_ascii_lowercase()).collect();
+    let plain: String =
+        name.chars().filter(|character| character.is_ascii_alphanumeric()).map(|character| character.to_ascii_lowercase()).collect();
     let shouted = name.ends_with("_TOKEN") || name.ends_with("_SECRET");
     WHOLE.contains(&plain.as_str()) || shouted || ENDINGS.iter().any(|ending| plain.ends_with(ending))
 }
