@@ -8,9 +8,11 @@ pub mod actions;
 pub mod build;
 pub mod component;
 pub mod frontmatter;
+pub mod inspect;
 mod problem;
 pub mod scaffold;
 pub mod source;
+pub mod surface;
 pub mod world;
 
 pub use problem::Problem;

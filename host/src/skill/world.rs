@@ -154,7 +154,7 @@ mod tests {
             ("actions: [{ id: a, http: { endpoints: ['*'], methods: [POST], paths: ['/**'] } }]", vec!["http-mutation.send"]),
             ("actions: [{ id: a, http: { endpoints: ['*'], methods: [GET, PUT], paths: ['/**'] } }]", vec!["http-mutation.send", "http-read.send"]),
             ("actions: [{ id: a, mcp: { server: s, tools: [t] } }]", vec!["mcp-mutation.call-tool", "mcp-read.call-tool"]),
-            ("actions: [{ id: a, tool: kubectl.logs }]", vec!["kubernetes-read.logs"]),
+            ("actions: [{ id: a, tool: kubectl.logs, pattern: 'kubectl.logs pod/*' }]", vec!["kubernetes-read.logs"]),
             ("state: true\nactions: []", vec!["state.get", "state.put", "state.remove", "state.keys"]),
         ] {
             assert_eq!(beyond_the_ambient(sheet), functions, "{sheet}");
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn unused_types_and_interfaces_are_gone() {
         let text = fitted(&actions::parse("actions: [{ id: a, kubernetes: { verb: get, resources: [pods], namespaces: [apps] } }]").unwrap()).unwrap();
-        for gone in ["list-query", "log-query", "http-read", "state", "description", "victim", "receipt"] {
+        for gone in ["record list-query", "record log-query", "interface http-read", "interface state", "describer", "record victim", "record receipt"] {
             assert!(!text.contains(gone), "`{gone}` is left in\n{text}");
         }
         assert!(text.contains("object-ref") && text.contains("variant error"), "{text}");
