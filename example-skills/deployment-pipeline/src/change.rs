@@ -7,6 +7,7 @@ use skills_sdk::kubernetes::Condition;
 use skills_sdk::prelude::*;
 
 use crate::actions::{PauseRollout, RestartWorkload, RollBack, ScaleWorkload, Watch};
+use crate::evidence::belongs;
 use crate::workload::{REVISION, Rollout, kind_name};
 
 /// How long a tool waits for a rollout at most.
@@ -121,9 +122,7 @@ pub fn roll_back(cx: &Cx<Self>, args: RollBackArgs) -> Result<Output> {
 /// Which revision to go back to: one that a replica set of this deployment still holds, and that is not the current one.
 fn target(rollout: &Rollout, sets: &[ReplicaSet], asked: Option<u64>) -> Result<u64> {
     let current: Option<u64> = rollout.meta.annotations.get(REVISION).and_then(|revision| revision.parse().ok());
-    let own = sets
-        .iter()
-        .filter(|set| rollout.meta.uid.is_some() && set.metadata.controller().map(|owner| &owner.uid) == rollout.meta.uid.as_ref());
+    let own = sets.iter().filter(|set| belongs(&set.metadata, Deployment::KIND, &rollout.meta));
     let held: Vec<u64> = own.filter_map(ReplicaSet::revision).filter(|revision| Some(*revision) != current).collect();
     let found = match asked {
         Some(asked) => held.iter().copied().find(|revision| *revision == asked),

@@ -19,6 +19,18 @@ const TOLD: usize = 8;
 /// How much of a line is told.
 const LINE: usize = 300;
 
+/// What is read of a pod: more than the host's compact projection, which keeps no limits, and not when a container was started.
+const POD: [&str; 8] = [
+    "/metadata/name",
+    "/metadata/namespace",
+    "/metadata/uid",
+    "/metadata/ownerReferences",
+    "/metadata/deletionTimestamp",
+    "/spec/containers",
+    "/spec/initContainers",
+    "/status",
+];
+
 /// Arguments of `diagnose_rollout`.
 #[args]
 pub struct DiagnoseArgs {
@@ -73,7 +85,7 @@ pub fn diagnose_rollout(cx: &Cx<Self>, args: DiagnoseArgs) -> Result<Output> {
         WorkloadKind::StatefulSet => cx.get(Watch, StatefulSet::at(&namespace, name))?.into(),
         WorkloadKind::DaemonSet => cx.get(Watch, DaemonSet::at(&namespace, name))?.into(),
     };
-    let pods = cx.list_all(Watch, Pod::within(&namespace).labels(&rollout.labels), MOST)?;
+    let pods = cx.list_all(Watch, Pod::within(&namespace).labels(&rollout.labels).select(POD), MOST)?;
     let events = cx.list_all(Watch, Event::within(&namespace), MOST)?;
     let mut complete = pods.complete && events.complete;
     let replica_sets = if kind == WorkloadKind::Deployment {

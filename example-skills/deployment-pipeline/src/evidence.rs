@@ -1,6 +1,7 @@
 //! From objects to causes: which pods belong to a workload, and what they and its conditions say.
 
-use skills_sdk::kinds::{Condition, Event, Pod, ReplicaSet};
+use skills_sdk::kinds::Kind as _;
+use skills_sdk::kinds::{Condition, Deployment, Event, Meta, Pod, ReplicaSet};
 use skills_sdk::prelude::*;
 
 use crate::cause::{Cause, Kind, brief};
@@ -25,7 +26,7 @@ impl Evidence {
     /// The revisions of a deployment, the newest first.
     pub(crate) fn revisions<'a>(&'a self, rollout: &Rollout) -> Vec<&'a ReplicaSet> {
         let mut own: Vec<&ReplicaSet> = Vec::new();
-        for set in self.replica_sets.iter().filter(|set| belongs(&set.metadata, &rollout.meta)) {
+        for set in self.replica_sets.iter().filter(|set| belongs(&set.metadata, Deployment::KIND, &rollout.meta)) {
             let place = own.partition_point(|other| other.revision() >= set.revision());
             own.insert(place, set);
         }
@@ -35,14 +36,14 @@ impl Evidence {
     /// The pods of a workload, those of the newest revision first.
     pub(crate) fn pods<'a>(&'a self, rollout: &Rollout) -> Vec<&'a Pod> {
         if rollout.kind != WorkloadKind::Deployment {
-            return self.pods.iter().filter(|pod| belongs(&pod.metadata, &rollout.meta)).collect();
+            return self.pods.iter().filter(|pod| belongs(&pod.metadata, rollout.object_kind(), &rollout.meta)).collect();
         }
         let revisions = self.revisions(rollout);
-        revisions.iter().flat_map(|set| self.pods.iter().filter(|pod| belongs(&pod.metadata, &set.metadata))).collect()
+        revisions.iter().flat_map(|set| self.pods.iter().filter(|pod| belongs(&pod.metadata, ReplicaSet::KIND, &set.metadata))).collect()
     }
 
     /// What happened to an object, the latest last.
-    pub(crate) fn events<'a>(&'a self, of: &skills_sdk::kinds::Meta) -> Vec<&'a Event> {
+    pub(crate) fn events<'a>(&'a self, of: &Meta) -> Vec<&'a Event> {
         in_order(self.events.iter().filter(|event| is_about(event, of)))
     }
 
@@ -59,7 +60,10 @@ impl Evidence {
             add(&mut found, cause, None);
         }
         for pod in self.pods(rollout) {
-            if let Some(cause) = pods::cause(pod, &self.events(&pod.metadata), self.now_unix_ms) {
+            if pods::may_be_well(pod) {
+                continue;
+            }
+            if let Some(cause) = pods::cause(pod, &rollout.template, &self.events(&pod.metadata), self.now_unix_ms) {
                 add(&mut found, cause, Some(&pod.metadata.name));
             }
         }
@@ -113,15 +117,17 @@ pub(crate) fn in_order<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<&'a E
     ordered
 }
 
-/// Whether the controller of an object is this one, by uid: names are used twice.
-fn belongs(object: &skills_sdk::kinds::Meta, owner: &skills_sdk::kinds::Meta) -> bool {
-    object.namespace == owner.namespace
-        && owner.uid.is_some()
-        && object.controller().is_some_and(|controller| Some(&controller.uid) == owner.uid.as_ref())
+/// Whether the controller of an object is this one: by uid, or by kind and name where the host's projection keeps no uid of owners.
+pub(crate) fn belongs(object: &Meta, kind: &str, owner: &Meta) -> bool {
+    let Some(controller) = object.controller().filter(|_| object.namespace == owner.namespace) else { return false };
+    match &owner.uid {
+        Some(uid) if !controller.uid.is_empty() => controller.uid == *uid,
+        Some(_) | None => controller.kind == kind && controller.name == owner.name,
+    }
 }
 
 /// Whether an event is about this very object: an earlier one of the same name is another.
-pub(crate) fn is_about(event: &Event, meta: &skills_sdk::kinds::Meta) -> bool {
+pub(crate) fn is_about(event: &Event, meta: &Meta) -> bool {
     let about = &event.involved_object;
     match (&about.uid, &meta.uid) {
         (Some(of), Some(uid)) => of == uid,

@@ -1,6 +1,6 @@
 //! From the state of one pod and its events to the cause why it is not ready.
 
-use skills_sdk::kinds::{Condition, Container, ContainerStatus, Event, Pod, Terminated, Waiting};
+use skills_sdk::kinds::{Condition, Container, ContainerStatus, Event, Pod, PodSpec, Terminated, Waiting};
 
 use crate::cause::{Cause, Kind, brief};
 
@@ -13,11 +13,13 @@ const MANY_RESTARTS: u32 = 3;
 /// How long a container may run without being ready, if no probe says why.
 const PATIENCE_MS: u64 = 5 * 60 * 1000;
 
-/// Why the pod is not ready. None if it is, or if it only needs time. `events` are the pod's, the latest last.
-pub(crate) fn cause(pod: &Pod, events: &[&Event], now_unix_ms: u64) -> Option<Cause> {
-    if pod.is_ready() || pod.phase() == "Succeeded" || pod.metadata.deletion_timestamp.is_some() {
-        return None;
-    }
+/// Whether there is nothing to explain: the pod is ready, has done its work, or is on its way out.
+pub(crate) fn may_be_well(pod: &Pod) -> bool {
+    pod.is_ready() || pod.phase() == "Succeeded" || pod.metadata.deletion_timestamp.is_some()
+}
+
+/// Why the pod is not ready. None if it only needs time. `events` are the pod's, the latest last; `template` fills in what the pod was read without.
+pub(crate) fn cause(pod: &Pod, template: &PodSpec, events: &[&Event], now_unix_ms: u64) -> Option<Cause> {
     if let Some(cause) = not_started(pod, events) {
         return Some(cause);
     }
@@ -25,8 +27,9 @@ pub(crate) fn cause(pod: &Pod, events: &[&Event], now_unix_ms: u64) -> Option<Ca
         [(&pod.status.init_container_statuses, &pod.spec.init_containers), (&pod.status.container_statuses, &pod.spec.containers)];
     for (statuses, specs) in containers {
         for status in statuses {
-            let spec = specs.iter().find(|spec| spec.name == status.name);
-            if let Some(Cause { kind, line, at: _ }) = of_container(pod, status, spec, events, now_unix_ms) {
+            let mut known = specs.iter().chain(&template.init_containers).chain(&template.containers);
+            let spec = known.find(|spec| spec.name == status.name);
+            if let Some(Cause { kind, line, at: _ }) = of_container(status, spec, events, now_unix_ms) {
                 let line = ["container ", &status.name, ": ", &line].concat();
                 return Some(Cause::new(kind, line).at(&pod.metadata.name, &status.name));
             }
@@ -65,7 +68,7 @@ fn not_started(pod: &Pod, events: &[&Event]) -> Option<Cause> {
     None
 }
 
-fn of_container(pod: &Pod, status: &ContainerStatus, spec: Option<&Container>, events: &[&Event], now: u64) -> Option<Cause> {
+fn of_container(status: &ContainerStatus, spec: Option<&Container>, events: &[&Event], now: u64) -> Option<Cause> {
     let state = &status.state;
     if let Some(waiting) = &state.waiting {
         return of_waiting(status, waiting, spec, events);
@@ -74,14 +77,14 @@ fn of_container(pod: &Pod, status: &ContainerStatus, spec: Option<&Container>, e
         let init_is_done = ended.exit_code == 0 && ended.reason.as_deref() == Some("Completed");
         return (!init_is_done).then(|| of_end(status, ended, spec, events));
     }
-    let running = state.running.as_ref()?;
+    // The compact projection leaves out that a container runs.
     if status.ready {
         return None;
     }
     if let Some(ended) = status.last_state.terminated.as_ref().filter(|_| status.restart_count >= MANY_RESTARTS) {
         return Some(of_end(status, ended, spec, events));
     }
-    if status.started == Some(false)
+    if status.started != Some(true)
         && let Some(answer) = probe(status, events, "Startup")
     {
         return Some(Cause::new(Kind::StartupProbe, ["does not pass its startup probe: ", &answer].concat()));
@@ -89,7 +92,7 @@ fn of_container(pod: &Pod, status: &ContainerStatus, spec: Option<&Container>, e
     if let Some(answer) = probe(status, events, "Readiness") {
         return Some(Cause::new(Kind::ReadinessProbe, ["runs, but does not pass its readiness probe: ", &answer].concat()));
     }
-    let since = running.started_at.as_ref().or(pod.status.start_time.as_ref())?;
+    let since = state.running.as_ref()?.started_at.as_ref()?;
     (since.unix_ms()? + PATIENCE_MS < now)
         .then(|| Cause::new(Kind::ReadinessProbe, ["runs since ", &since.0, ", and is not ready"].concat()))
 }
@@ -154,10 +157,9 @@ fn refusal(message: &str) -> Option<Kind> {
 fn of_end(status: &ContainerStatus, ended: &Terminated, spec: Option<&Container>, events: &[&Event]) -> Cause {
     let restarts = restarts(status);
     if ended.reason.as_deref() == Some("OOMKilled") {
-        let limit = spec.and_then(|spec| spec.resources.limits.get("memory")).map(|limit| limit.0.as_str());
-        let line = match limit {
-            Some(limit) => ["killed at its memory limit of ", limit, &restarts].concat(),
-            None => ["killed because its node has no memory left; it has no limit", &restarts].concat(),
+        let line = match spec.and_then(|spec| spec.resources.limits.get("memory")) {
+            Some(limit) => ["killed at its memory limit of ", &limit.0, &restarts].concat(),
+            None => ["killed for want of memory", &restarts].concat(),
         };
         return Cause::new(Kind::OutOfMemory, line);
     }

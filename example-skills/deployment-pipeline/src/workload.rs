@@ -32,6 +32,15 @@ impl Rollout {
         self.meta.namespace.as_deref().unwrap_or_default()
     }
 
+    /// As the field `kind` of an object says it.
+    pub(crate) fn object_kind(&self) -> &'static str {
+        match self.kind {
+            WorkloadKind::Deployment => Deployment::KIND,
+            WorkloadKind::StatefulSet => StatefulSet::KIND,
+            WorkloadKind::DaemonSet => DaemonSet::KIND,
+        }
+    }
+
     /// `shop/checkout`.
     pub(crate) fn title(&self) -> String {
         [self.namespace(), "/", &self.meta.name].concat()

@@ -86,6 +86,7 @@ pub mod policy;
 pub mod screen;
 pub mod selector;
 pub mod text;
+mod view;
 
 pub use call::Call;
 pub use checks::{Check, Checks, Code, Denial, Outcome};

@@ -302,8 +302,9 @@ impl Pattern {
     pub fn is_effective(&self) -> bool {
         let Matcher::Kubernetes(pattern) = &self.matcher else { return self.matcher != Matcher::Nothing };
         let one_of = |kinds: &[(&str, &str)]| kinds.iter().any(|kind| pattern.kind.matches(*kind));
-        pattern.also != Also::Nothing
-            || pattern.verbs.iter().any(|verb| match verb {
+        let counted = |verb: &&Verb| pattern.replicas.is_none() || **verb == Verb::Scale;
+        pattern.also == Also::Events
+            || pattern.verbs.iter().filter(counted).any(|verb| match verb {
                 Verb::Get | Verb::List | Verb::Wait => !matches!(&pattern.kind, Kind::Exactly(kind) if kind.resource() == "secrets"),
                 Verb::Logs | Verb::Evict => one_of(&[("", "pods")]),
                 Verb::Cordon => one_of(&[("", "nodes")]),

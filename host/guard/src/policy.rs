@@ -5,9 +5,10 @@
 use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 use crate::{
-    call::{Ambient, Call, Effect, Mutation, Read, ReadMethod, WriteMethod},
+    call::{Call, ReadMethod, WriteMethod},
     name::{ActionId, EndpointName, GroupResource, Invalid, McpTool, Namespace, ToolName},
     pattern::{Glob, Pattern},
+    view::View,
 };
 
 words! {
@@ -459,34 +460,5 @@ pub struct Write {
 
 /// The tier of a call as verb and environment give it. None: the environment does not list it.
 pub fn tier(call: &Call, environment: &Environment) -> Option<Tier> {
-    match call {
-        Call::Ambient(
-            Ambient::Log(_)
-            | Ambient::Finding(_)
-            | Ambient::Site
-            | Ambient::Clock
-            | Ambient::StateGet(_)
-            | Ambient::StatePut(_)
-            | Ambient::StateRemove(_)
-            | Ambient::StateKeys(_),
-        ) => Some(Tier::Read),
-        Call::Read(Read::Get(_) | Read::List(_) | Read::Logs(_) | Read::Wait(_) | Read::Http(_)) => Some(Tier::Read),
-        Call::Read(Read::Mcp(call)) => environment.servers.get(&call.server)?.get(&call.tool).copied(),
-        Call::Mutation(Mutation { effect, reason: _ }) => match effect {
-            Effect::Restart(_)
-            | Effect::Scale(_)
-            | Effect::Pause(..)
-            | Effect::Evict(..)
-            | Effect::Cordon(..)
-            | Effect::RequestSync(..) => Some(Tier::ServiceMutation),
-            Effect::Delete(_) | Effect::Rollback(..) => Some(Tier::DestructiveMutation),
-            Effect::Http(call) => {
-                let endpoint = environment.endpoints.get(&call.request.endpoint)?;
-                let path = call.request.path.as_str();
-                // Several entries may match: the highest tier counts.
-                endpoint.writes.iter().filter(|write| write.method == call.method && write.path.matches(path)).map(|write| write.tier).max()
-            }
-            Effect::Mcp(call) => environment.servers.get(&call.server)?.get(&call.tool).copied(),
-        },
-    }
+    View::of(call).tier(environment)
 }

@@ -4,14 +4,13 @@ use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::slice;
 
 use crate::{
-    call::{Ambient, Call, Effect, Finding, HttpRequest, McpCall, Mutation, ObjectRef, Read, ResourceType},
+    call::{Ambient, Call, Effect, Finding, HttpRequest, McpCall, Mutation, Read},
     checks::{Check, Checks, Code, Denial, Outcome},
-    name::{ActionId, GroupResource, Namespace, ObjectName, ToolName},
+    name::{ActionId, GroupResource, Namespace, ToolName},
     pattern::Subject,
     permit::Reach,
-    policy::{
-        Action, Autonomy, Endpoint, Grant, HttpGrant, KubernetesGrant, McpGrant, Method, Policy, Scope, Suspend, Tier, Tool, Verb, tier,
-    },
+    policy::{Action, Autonomy, Endpoint, Grant, HttpGrant, KubernetesGrant, McpGrant, Method, Policy, Scope, Suspend, Tier, Tool, Verb},
+    view::{Object, View},
 };
 
 /// A call, and what the skill says it is.
@@ -85,14 +84,14 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
     let mut checks = Checks::none();
     let autonomy = policy.effective_autonomy();
     let view = View::of(&call);
-    let endpoint = view.endpoint(policy);
+    let endpoint = view.endpoint(&policy.environment);
 
     let tool = policy.sheet.tool(&tool);
     let found = claimed.as_ref().and_then(|id| policy.sheet.find(id));
     let action = found.map(|(_, action)| action);
     checks.set(Check::Action, outcome(covered(policy, &call, &view, tool, claimed.as_ref(), found)));
 
-    let listed = tier(&call, &policy.environment);
+    let listed = view.tier(&policy.environment);
     checks.set(Check::Tier, outcome(listed.ok_or(Code::NotListed).and_then(|tier| through_the_right_interface(&call, tier))));
     let tier = listed.map(|tier| action.and_then(|action| action.raise).map_or(tier, |raise| raise.max(tier)));
 
@@ -186,68 +185,6 @@ fn covered(
         (Grant::Http(grant), View::Http(method, request)) => grant.covers(*method, request),
         (Grant::Mcp(grant), View::Mcp(call)) => grant.covers(call),
         (Grant::Kubernetes(_) | Grant::Http(_) | Grant::Mcp(_), _) => Err(Code::VerbNotCovered),
-    }
-}
-
-/// A call as the lists see it.
-enum View<'a> {
-    Kubernetes(Object<'a>),
-    Http(Method, &'a HttpRequest),
-    Mcp(&'a McpCall),
-    Nothing,
-}
-
-/// The fields of a cluster call that grants and lists speak about.
-struct Object<'a> {
-    verb: Verb,
-    kind: (&'a str, &'a str),
-    namespace: Option<&'a Namespace>,
-    name: Option<&'a str>,
-    replicas: Option<u32>,
-}
-
-impl<'a> View<'a> {
-    fn endpoint<'p>(&self, policy: &'p Policy) -> Option<&'p Endpoint> {
-        match self {
-            Self::Http(_, request) => policy.environment.endpoints.get(&request.endpoint),
-            Self::Kubernetes(_) | Self::Mcp(_) | Self::Nothing => None,
-        }
-    }
-
-    fn of(call: &'a Call) -> Self {
-        let at = |verb, kind, namespace, name: Option<&'a ObjectName>, replicas| {
-            Self::Kubernetes(Object { verb, kind, namespace, name: name.map(ObjectName::as_str), replicas })
-        };
-        let plain = |verb, kind, namespace, name| at(verb, kind, Some(namespace), Some(name), None);
-        let read = |verb, object: &'a ObjectRef| at(verb, object.kind.pair(), object.namespace.as_ref(), Some(&object.name), None);
-        let deployment = ("apps", "deployments");
-        match call {
-            Call::Ambient(_) => Self::Nothing,
-            Call::Read(Read::Get(get)) => read(Verb::Get, &get.object),
-            Call::Read(Read::Wait(wait)) => read(Verb::Wait, &wait.object),
-            Call::Read(Read::List(list)) => at(Verb::List, list.kind.pair(), list.namespace.as_ref(), None, None),
-            Call::Read(Read::Logs(logs)) => plain(Verb::Logs, ("", "pods"), &logs.namespace, &logs.pod),
-            Call::Read(Read::Http(call)) => Self::Http(call.method.into(), &call.request),
-            Call::Read(Read::Mcp(call)) => Self::Mcp(call),
-            Call::Mutation(Mutation { effect, reason: _ }) => match effect {
-                Effect::Restart(t) => plain(Verb::Restart, t.kind.group_resource(), &t.namespace, &t.name),
-                Effect::Scale(s) => at(Verb::Scale, s.kind.group_resource(), Some(&s.namespace), Some(&s.name), Some(s.replicas)),
-                Effect::Pause(namespace, name, _) => plain(Verb::Pause, deployment, namespace, name),
-                Effect::Evict(namespace, name, _) => plain(Verb::Evict, ("", "pods"), namespace, name),
-                Effect::Cordon(name, _) => at(Verb::Cordon, ("", "nodes"), None, Some(name), None),
-                Effect::RequestSync(sync, namespace, name) => plain(Verb::RequestSync, sync.group_resource(), namespace, name),
-                Effect::Delete(v) => plain(Verb::Delete, v.kind.group_resource(), &v.namespace, &v.name),
-                Effect::Rollback(namespace, name, _) => plain(Verb::Rollback, deployment, namespace, name),
-                Effect::Http(call) => Self::Http(call.method.into(), &call.request),
-                Effect::Mcp(call) => Self::Mcp(call),
-            },
-        }
-    }
-}
-
-impl ResourceType {
-    fn pair(&self) -> (&str, &str) {
-        (self.kind.kind().group(), self.kind.kind().resource())
     }
 }
 
@@ -439,18 +376,9 @@ pub fn bytes_out(call: &Call) -> u64 {
         Call::Read(Read::Http(call)) => request(&call.request),
         Call::Read(Read::Mcp(call)) => size(&call.arguments),
         Call::Read(Read::Get(_) | Read::List(_) | Read::Logs(_) | Read::Wait(_)) => 0,
-        Call::Mutation(Mutation { effect, reason }) => match effect {
-            Effect::Http(call) => request(&call.request).saturating_add(call.body.len() as u64),
-            Effect::Mcp(call) => size(&call.arguments),
-            Effect::Restart(_)
-            | Effect::Scale(_)
-            | Effect::Pause(..)
-            | Effect::Evict(..)
-            | Effect::Cordon(..)
-            | Effect::RequestSync(..)
-            | Effect::Delete(_)
-            | Effect::Rollback(..) => size(reason),
-        },
+        Call::Mutation(Mutation { effect: Effect::Http(call), reason: _ }) => request(&call.request).saturating_add(call.body.len() as u64),
+        Call::Mutation(Mutation { effect: Effect::Mcp(call), reason: _ }) => size(&call.arguments),
+        Call::Mutation(Mutation { effect: _, reason }) => size(reason),
     }
 }
 

@@ -6,8 +6,9 @@ use core::fmt::{self, Write};
 
 use crate::{
     call::{Ambient, Call, Effect, HttpRequest, Mutation, ObjectRef, Read},
-    name::{GroupResource, Namespace},
+    name::GroupResource,
     policy::Method,
+    view::{Object, View},
 };
 
 /// The longest text of a call in bytes; a longer one ends in `…`.
@@ -112,34 +113,33 @@ impl Read {
 
 impl Mutation {
     fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
-        let deployment = ("apps", "deployments");
+        let words = match &self.effect {
+            Effect::Restart(_) => "kubectl.rollout restart",
+            Effect::Scale(_) => "kubectl.scale",
+            Effect::Pause(_, _, true) => "kubectl.rollout pause",
+            Effect::Pause(_, _, false) => "kubectl.rollout resume",
+            Effect::Evict(..) => "kubectl.evict",
+            Effect::Cordon(_, true) => "kubectl.cordon",
+            Effect::Cordon(_, false) => "kubectl.uncordon",
+            Effect::RequestSync(..) => "gitops.sync",
+            Effect::Delete(_) => "kubectl.delete",
+            Effect::Rollback(..) => "kubectl.rollout undo",
+            Effect::Http(call) => return request(f, call.method.into(), &call.request),
+            Effect::Mcp(call) => return write!(f, "mcp.{}.{}", call.server, call.tool),
+        };
+        f.write_str(words)?;
+        if let View::Kubernetes(Object { kind: (group, resource), namespace, name, verb: _, replicas: _ }) = View::of_effect(&self.effect) {
+            let kind = GroupResource::new(group, resource).map_or_else(|_| String::from(resource), |kind| kind.singular());
+            write!(f, " {kind}/{}", name.unwrap_or_default())?;
+            namespace.map_or(Ok(()), |namespace| write!(f, " -n {namespace}"))?;
+        }
         match &self.effect {
-            Effect::Restart(t) => named(f, "kubectl.rollout restart", t.kind.group_resource(), Some(&t.namespace), t.name.as_str()),
-            Effect::Scale(s) => {
-                named(f, "kubectl.scale", s.kind.group_resource(), Some(&s.namespace), s.name.as_str())?;
-                write!(f, " --replicas={}", s.replicas)
-            }
-            Effect::Pause(namespace, name, true) => named(f, "kubectl.rollout pause", deployment, Some(namespace), name.as_str()),
-            Effect::Pause(namespace, name, false) => named(f, "kubectl.rollout resume", deployment, Some(namespace), name.as_str()),
-            Effect::Evict(namespace, name, _) => named(f, "kubectl.evict", ("", "pods"), Some(namespace), name.as_str()),
-            Effect::Cordon(name, true) => named(f, "kubectl.cordon", ("", "nodes"), None, name.as_str()),
-            Effect::Cordon(name, false) => named(f, "kubectl.uncordon", ("", "nodes"), None, name.as_str()),
-            Effect::RequestSync(sync, namespace, name) => named(f, "gitops.sync", sync.group_resource(), Some(namespace), name.as_str()),
-            Effect::Delete(v) => named(f, "kubectl.delete", v.kind.group_resource(), Some(&v.namespace), v.name.as_str()),
-            Effect::Rollback(namespace, name, revision) => {
-                named(f, "kubectl.rollout undo", deployment, Some(namespace), name.as_str())?;
-                write!(f, " --to-revision={revision}")
-            }
-            Effect::Http(call) => request(f, call.method.into(), &call.request),
-            Effect::Mcp(call) => write!(f, "mcp.{}.{}", call.server, call.tool),
+            Effect::Scale(scale) => write!(f, " --replicas={}", scale.replicas),
+            Effect::Rollback(_, _, revision) => write!(f, " --to-revision={revision}"),
+            Effect::Restart(_) | Effect::Pause(..) | Effect::Evict(..) | Effect::Cordon(..) | Effect::RequestSync(..) => Ok(()),
+            Effect::Delete(_) | Effect::Http(_) | Effect::Mcp(_) => Ok(()),
         }
     }
-}
-
-fn named(f: &mut Line<'_, '_>, verb: &str, (group, resource): (&str, &str), namespace: Option<&Namespace>, name: &str) -> fmt::Result {
-    let kind = GroupResource::new(group, resource).map_or_else(|_| String::from(resource), |kind| kind.singular());
-    write!(f, "{verb} {kind}/{name}")?;
-    namespace.map_or(Ok(()), |namespace| write!(f, " -n {namespace}"))
 }
 
 /// The query is left out: it may carry what a skill read elsewhere.

@@ -67,8 +67,13 @@ pub(crate) fn head(document: &Value) -> Result<String, Error> {
     let mut status = document["status"].as_object().cloned().unwrap_or_default();
     status.remove("head");
     let actions = status.remove("actions").unwrap_or_default();
-    let entries: Vec<Value> =
-        actions.as_array().map(Vec::as_slice).unwrap_or_default().iter().map(|entry| json!([entry[INTENT_HASH], entry[OUTCOME_HASH]])).collect();
+    let entries: Vec<Value> = actions
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+        .iter()
+        .map(|entry| json!([entry[INTENT_HASH], entry[OUTCOME_HASH]]))
+        .collect();
     Ok(hash("head", &canonical::text(&json!({"run": run(document)?, "entries": entries, "status": status}))?))
 }
 

@@ -12,9 +12,10 @@ use infraagent_sandbox::broker::{Answer, CallError, Page, Response};
 use serde_json::{Value, json};
 
 use super::{
-    Error, Recorded, Redactor, bound, canonical, chain,
+    Error, MutationOutcome, Recorded, Redactor, bound, canonical, chain,
     entry::{self, Intent},
-    journal::{Journal, Outcome, code},
+    journal::Journal,
+    outcome::{Outcome, code},
 };
 
 /// The entry of one tool call, open until [`ToolEntry::close`]. Shared by everything that works for the call.
@@ -82,9 +83,9 @@ impl End {
         match answer {
             Ok(Answer::Done) => Self::bytes(b""),
             Ok(Answer::Time(millis)) => Self::bytes(millis.to_string().as_bytes()),
-            Ok(Answer::Json(text) | Answer::Text(text, _) | Answer::Page(Page { items: text, count: _, continue_token: _, truncated: _ })) => {
-                Self::bytes(text.as_bytes())
-            }
+            Ok(
+                Answer::Json(text) | Answer::Text(text, _) | Answer::Page(Page { items: text, count: _, continue_token: _, truncated: _ }),
+            ) => Self::bytes(text.as_bytes()),
             Ok(Answer::Reached(reached)) => Self::bytes(reached.to_string().as_bytes()),
             Ok(Answer::Receipt(receipt)) => Self::bytes(receipt.audit_seq.to_string().as_bytes()),
             Ok(Answer::Response(Response { body, status: _, headers: _, truncated: _, elapsed_ms: _, tls: _ })) => Self::bytes(body),
@@ -155,7 +156,8 @@ impl ToolEntry {
     pub fn ambient(&self, permit: Permit<Ambient>) -> Recorded<Permit<Ambient>> {
         let ordinal = match permit.call() {
             Ambient::Log(_) | Ambient::Clock | Ambient::Site => u32::MAX,
-            call @ (Ambient::Finding(_) | Ambient::StateGet(_) | Ambient::StatePut(_) | Ambient::StateRemove(_) | Ambient::StateKeys(_)) => {
+            call
+            @ (Ambient::Finding(_) | Ambient::StateGet(_) | Ambient::StatePut(_) | Ambient::StateRemove(_) | Ambient::StateKeys(_)) => {
                 self.fold(Asked::Text(call.to_string()), End::Unanswered)
             }
         };
@@ -200,7 +202,7 @@ impl ToolEntry {
     }
 
     /// Records the outcome of a change: `seq` is that of its [`Recorded`] permit.
-    pub async fn outcome(&self, seq: u32, outcome: super::MutationOutcome) -> Result<(), Error> {
+    pub async fn outcome(&self, seq: u32, outcome: MutationOutcome) -> Result<(), Error> {
         self.journal.outcome(seq, outcome).await
     }
 

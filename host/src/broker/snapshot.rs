@@ -5,10 +5,18 @@
 //!
 //! A folder may also have `logs/<namespace>/<pod>/<container>.log` and `.previous.log`, and `faults.yaml` with planted failures.
 
+mod collect;
+mod evict;
 mod faults;
 mod kinds;
 mod load;
 mod logs;
+mod mutate;
+mod pods;
+mod read;
+mod rollout;
+mod select;
+mod sets;
 mod store;
 
 use std::{
@@ -16,7 +24,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use infraagent_guard::{name::GroupResource, policy::Scope};
+use infraagent_guard::{
+    call::{Mutation, Read},
+    name::GroupResource,
+    permit::Permit,
+    policy::Scope,
+};
+use infraagent_sandbox::broker::{Answer, CallError, Receipt};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -28,8 +42,10 @@ use self::{
 };
 use super::{
     object,
+    paging::Handles,
     world::{ServedKind, World, WorldError},
 };
+use crate::audit::Recorded;
 
 /// A cluster in memory, for one run.
 #[derive(Debug)]
@@ -37,6 +53,7 @@ pub struct Snapshot {
     scope: Scope,
     faults: Faults,
     logs: Logs,
+    handles: Handles<(String, String)>,
     store: Mutex<Store>,
 }
 
@@ -53,7 +70,18 @@ impl Snapshot {
             format!("snapshot-{}", name.unwrap_or_default())
         });
         let scope = Scope { cluster, run: run.to_owned(), environment: environment.to_owned() };
-        Ok(Self { scope, faults: Faults::load(dir)?, logs: Logs::load(dir)?, store: Mutex::new(store) })
+        let handles = Handles::new(run);
+        Ok(Self { scope, faults: Faults::load(dir)?, logs: Logs::load(dir)?, handles, store: Mutex::new(store) })
+    }
+
+    /// Executes a recorded read.
+    pub fn read(&self, permit: Recorded<Permit<Read>>) -> Result<Answer, CallError> {
+        self.look(permit.get())
+    }
+
+    /// Executes a recorded mutation: one write, under the precondition that the target is as it was observed.
+    pub fn mutate(&self, permit: Recorded<Permit<Mutation>>) -> Result<Receipt, CallError> {
+        self.change(permit.get(), permit.seq())
     }
 
     /// Where permits must be good to be executed here.
@@ -64,6 +92,16 @@ impl Snapshot {
     /// The time of this cluster.
     pub fn now(&self) -> Timestamp {
         self.store().now()
+    }
+
+    /// A permit of another cluster, run or environment is good for nothing here.
+    fn check_scope(&self, scope: &Scope) -> Result<(), CallError> {
+        let Scope { cluster, run, environment } = &self.scope;
+        if scope.cluster == *cluster && scope.run == *run && scope.environment == *environment {
+            Ok(())
+        } else {
+            Err(CallError::Internal("the permit is for another cluster, run or environment".to_owned()))
+        }
     }
 
     /// Writes happen in one step, so a store is never left half-written by a panic.

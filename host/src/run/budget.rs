@@ -1,12 +1,6 @@
 //! What a run may use, and what it has used.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use infraagent_api::Dollars;
 
@@ -30,28 +24,6 @@ pub struct Limits {
     pub entries: u32,
     /// Tokens of one reply.
     pub reply_tokens: u32,
-}
-
-/// Entries that the record still takes: shared between the loop (one per tool call) and the broker (one per change).
-#[derive(Debug, Clone)]
-pub struct Entries(Arc<AtomicU32>);
-
-impl Entries {
-    /// So many.
-    pub fn new(left: u32) -> Self {
-        Self(Arc::new(AtomicU32::new(left)))
-    }
-
-    /// Takes one. False if none is left.
-    #[must_use]
-    pub fn take(&self) -> bool {
-        self.0.try_update(Ordering::AcqRel, Ordering::Acquire, |left| left.checked_sub(1)).is_ok()
-    }
-
-    /// How many are left.
-    pub fn left(&self) -> u32 {
-        self.0.load(Ordering::Acquire)
-    }
 }
 
 /// Prices in billionths of a dollar per million tokens.
@@ -97,16 +69,5 @@ mod tests {
         assert_eq!(cost(10_000, 1_000), "$0.05", "45 thousandths");
         assert_eq!(cost(1_000_000, 1_000_000), "$18.00");
         assert_eq!(Prices::new(Some(&"3".parse().unwrap()), None), None);
-    }
-
-    #[test]
-    fn entries_run_out_once_however_many_take_at_a_time() {
-        let entries = Entries::new(100);
-        let taken: usize = std::thread::scope(|scope| {
-            let takers: Vec<_> = (0..8).map(|_| scope.spawn(|| (0..50).filter(|_| entries.take()).count())).collect();
-            takers.into_iter().map(|taker| taker.join().unwrap()).sum()
-        });
-        assert_eq!((taken, entries.left()), (100, 0));
-        assert!(!entries.take());
     }
 }

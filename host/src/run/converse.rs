@@ -15,7 +15,7 @@ use infraagent_guard::policy::Tier;
 use tokio::time::timeout_at;
 
 use super::{
-    budget::{Entries, Limits},
+    budget::Limits,
     event::{Event, Observer},
     finding,
     history::History,
@@ -181,14 +181,13 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Holds the conversation of a run to its end. `entries` is shared with the broker, which takes one per change.
-pub async fn converse<T: Tools>(run: &ValidatedRun, provider: &Provider, tools: &T, entries: &Entries, observer: &Observer) -> Transcript {
+/// Holds the conversation of a run to its end.
+pub async fn converse<T: Tools>(run: &ValidatedRun, provider: &Provider, tools: &T, observer: &Observer) -> Transcript {
     let started = Instant::now();
     let mut talk = Talk {
         run,
         provider,
         tools,
-        entries,
         observer,
         until: started + run.limits.wall,
         started,
@@ -209,7 +208,6 @@ struct Talk<'a, T> {
     run: &'a ValidatedRun,
     provider: &'a Provider,
     tools: &'a T,
-    entries: &'a Entries,
     observer: &'a Observer,
     started: Instant,
     until: Instant,
@@ -224,7 +222,7 @@ impl<T: Tools> Talk<'_, T> {
         let definitions = prompt::tools(self.run);
         let mut history = History::new(prompt::task(self.run));
         loop {
-            let question = self.progress.ask(self.started.elapsed(), self.entries.left())?;
+            let question = self.progress.ask(self.started.elapsed(), self.tools.entries_left())?;
             self.observer.tell(&Event::TurnStarted { turn: question.turn, of: self.run.limits.turns });
             let request = Request {
                 model: self.run.model.id(),
@@ -293,7 +291,7 @@ impl<T: Tools> Talk<'_, T> {
     }
 
     async fn run_tool(&self, call: &ToolCall) -> Outcome {
-        if !self.entries.take() {
+        if self.tools.entries_left() == 0 {
             return Outcome::host(
                 ToolStatus::Blocked,
                 format!("budget-exhausted: a run may make {} tool calls and changes", self.run.limits.entries),

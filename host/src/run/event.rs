@@ -164,8 +164,8 @@ pub struct Ended {
     pub cost: Option<String>,
     /// How long it took.
     pub took: Duration,
-    /// Changes that were made, and calls that were refused.
-    pub executed: u32,
+    /// Changes that were made.
+    pub changed: u32,
     /// Calls that were refused.
     pub blocked: u32,
     /// Calls that were written down for a person.

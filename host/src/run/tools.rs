@@ -2,6 +2,7 @@
 
 use std::{future::Future, time::Instant};
 
+use infraagent_api::AgentRunStatus;
 use infraagent_guard::call::Finding;
 
 use crate::llm::{ToolCall, ToolStatus, Trust};
@@ -42,6 +43,9 @@ pub trait Tools: Send + Sync {
     /// Runs a tool of a skill. `until` is the end of the run: nothing may begin after it.
     fn call(&self, call: &ToolCall, until: Instant) -> impl Future<Output = Outcome> + Send;
 
+    /// How many entries (tool calls and changes together) the record still takes.
+    fn entries_left(&self) -> u32;
+
     /// Records a finding of the model itself, after its scope was checked.
     fn finding(&self, call: &ToolCall, finding: Finding) -> impl Future<Output = Outcome> + Send;
 
@@ -50,6 +54,9 @@ pub trait Tools: Send + Sync {
 
     /// Called once after the calls of each turn: what is only in memory is written down. An error ends the run.
     fn turn_ended(&self) -> impl Future<Output = Result<(), RecordLost>> + Send;
+
+    /// The record as it is now: the truth about what was executed and refused.
+    fn record(&self) -> impl Future<Output = AgentRunStatus> + Send;
 }
 
 /// The record can no longer be written, so nothing more may happen.

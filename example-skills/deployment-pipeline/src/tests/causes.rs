@@ -127,7 +127,7 @@ fn cases() -> Vec<Case> {
         case(
             "a node without memory",
             "out-of-memory",
-            "it has no limit",
+            "killed for want of memory",
             World {
                 status: "{phase: Running, containerStatuses: [{name: app, state: {terminated: {exitCode: 137, reason: OOMKilled}}}]}",
                 ..World::default()

@@ -428,7 +428,9 @@ fn no_namespace_is_crossed() {
         |bits: u32| names.iter().enumerate().filter(move |(at, _)| bits & (1 << at) != 0).map(|(_, name)| *name).collect::<Vec<_>>();
     let mut policy = policy(Autonomy::Observe);
     for granted in 0..8 {
-        let grant = cluster(&[Verb::Get, Verb::List], &["pods"], Some(&subset(granted)));
+        // Named twice, in another order: still each once.
+        let twice: Vec<&str> = subset(granted).into_iter().rev().chain(subset(granted)).collect();
+        let grant = cluster(&[Verb::Get, Verb::List], &["pods"], Some(&twice));
         let all = vec![action("read", Grant::Kubernetes(grant))];
         let all_tools = tools(&all);
         policy.sheet = Sheet::new(all, all_tools).unwrap();

@@ -149,6 +149,8 @@ fn an_entry_that_can_match_nothing_is_known_as_such() {
         "http.delete /x",
         "gitops.sync pods",
         "kubectl.cordon pods",
+        "kubectl.drain deployment/x",
+        "kubectl.delete pods --replicas=0",
     ] {
         assert!(!Pattern::parse(entry).unwrap().is_effective(), "{entry}");
     }

@@ -13,8 +13,13 @@ use super::Span;
 /// One kind of credential: the group `secret` of the expression is what is cut out, if `is` says so.
 struct Pattern {
     expression: Regex,
-    is: fn(&Captures<'_>) -> bool,
+    is: Check,
 }
+
+/// How many expressions there are; a test checks that all of them compile.
+const EXPRESSIONS: usize = 11;
+
+type Check = fn(&Captures<'_>) -> bool;
 
 fn always(_: &Captures<'_>) -> bool {
     true
@@ -22,11 +27,17 @@ fn always(_: &Captures<'_>) -> bool {
 
 /// Every expression is compiled once. The engine is linear in the text; no expression can match the empty text.
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
-    let table: [(&str, fn(&Captures<'_>) -> bool); 11] = [
+    let table: [(&str, Check); EXPRESSIONS] = [
         // A private key, to its end; to the end of the text if the end was cut off.
-        (r"(?s)(?P<secret>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----|\z))", always),
+        (
+            r"(?s)(?P<secret>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----|\z))",
+            always,
+        ),
         // One whose beginning was cut off: lines of base64, real or escaped line breaks between them.
-        (r"(?P<secret>(?:[A-Za-z0-9+/=]{16,}(?:\s|\\[nr])+)*[A-Za-z0-9+/=]*(?:\s|\\[nr])*-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----)", always),
+        (
+            r"(?P<secret>(?:[A-Za-z0-9+/=]{16,}(?:\s|\\[nr])+)*[A-Za-z0-9+/=]*(?:\s|\\[nr])*-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----)",
+            always,
+        ),
         // JSON Web Tokens, signed or encrypted.
         (r"(?P<secret>eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){2,4})", always),
         // Tokens that say whose they are.
@@ -37,9 +48,10 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
         // OpenAI and the many that do alike; `task-...` is none.
         (r"(?:^|[^A-Za-z0-9])(?P<secret>sk-[A-Za-z0-9_-]{20,})", |found| random(found, 1)),
         // Schemes of the Authorization header, wherever they stand.
-        (r#"(?i)(?P<header>authorization(?:\\*["'])?\s*[:=]\s*(?:\\*["'])?)?\b(?P<scheme>basic|bearer|token|apikey)\s+(?P<secret>[A-Za-z0-9+/_.~=-]{4,})"#, |found| {
-            found.name("header").is_some() || authorizes(found)
-        }),
+        (
+            r#"(?i)(?P<header>authorization(?:\\*["'])?\s*[:=]\s*(?:\\*["'])?)?\b(?P<scheme>basic|bearer|token|apikey)\s+(?P<secret>[A-Za-z0-9+/_.~=-]{4,})"#,
+            |found| found.name("header").is_some() || authorizes(found),
+        ),
         // Headers whose whole value is the credential.
         (
             r#"(?im)\b(?:x-api-key|api-key|x-auth-token|private-token|x-vault-token|x-amz-security-token|proxy-authorization|set-cookie|cookie)(?:\\*["'])?\s*[:=]\s*(?:\\*["'])?(?P<secret>[^\s"'\\][^\r\n"'\\]*)"#,
@@ -73,7 +85,8 @@ pub(super) fn find(text: &str) -> Vec<Span> {
     let mut spans = Vec::new();
     for Pattern { expression, is } in PATTERNS.iter() {
         for found in expression.captures_iter(text).filter(is) {
-            let secret = ["secret", "single", "bare"].iter().filter(|name| expression.capture_names().flatten().any(|known| known == **name));
+            let secret =
+                ["secret", "single", "bare"].iter().filter(|name| expression.capture_names().flatten().any(|known| known == **name));
             if let Some(secret) = secret.filter_map(|name| found.name(name)).next() {
                 spans.push((secret.start(), secret.end()));
             }
@@ -101,7 +114,8 @@ pub(super) fn names_a_credential(name: &str) -> bool {
         "connectionstring",
     ];
     const WHOLE: [&str; 8] = ["token", "secret", "pwd", "authorization", "cookie", "setcookie", "credential", "credentials"];
-    let plain: String = name.chars().filter(|character| character.is_ascii_alphanumeric()).map(|character| character.to_ascii_lowercase()).collect();
+    let plain: String =
+        name.chars().filter(|character| character.is_ascii_alphanumeric()).map(|character| character.to_ascii_lowercase()).collect();
     let shouted = name.ends_with("_TOKEN") || name.ends_with("_SECRET");
     WHOLE.contains(&plain.as_str()) || shouted || ENDINGS.iter().any(|ending| plain.ends_with(ending))
 }
@@ -132,4 +146,15 @@ fn decodes_to_a_pair(text: &str) -> bool {
     [alphabet::STANDARD, alphabet::URL_SAFE]
         .iter()
         .any(|alphabet| GeneralPurpose::new(alphabet, LENIENT).decode(text).is_ok_and(|pair| pair.contains(&b':')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_expression_compiles_and_none_matches_nothing() {
+        assert_eq!(PATTERNS.len(), EXPRESSIONS);
+        assert!(PATTERNS.iter().all(|pattern| !pattern.expression.is_match("")));
+    }
 }

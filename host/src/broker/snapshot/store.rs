@@ -28,6 +28,14 @@ pub(super) struct Store {
     objects: BTreeMap<Key, Value>,
     /// Uids of objects that existed and are gone. Only their dependants are collected: an owner that the snapshot never had is none of our business.
     gone: BTreeSet<String>,
+    /// Uids of workloads whose template changed since they were loaded.
+    changed: BTreeSet<String>,
+    /// Names that were in use once.
+    used: BTreeSet<Key>,
+    /// The last pod that each controller lost, by the controller's uid.
+    last_pods: BTreeMap<String, Value>,
+    /// Pods whose logs read like those of another pod.
+    like: BTreeMap<(String, String), String>,
     version: u64,
     now: Timestamp,
 }
@@ -39,7 +47,17 @@ impl Store {
             Some(first) => first.error("kind", invalid.to_string()),
             None => LoadError::Yaml { path: Default::default(), message: invalid.to_string() },
         })?;
-        let mut store = Self { kinds, objects: BTreeMap::new(), gone: BTreeSet::new(), version: 1, now };
+        let mut store = Self {
+            kinds,
+            objects: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            changed: BTreeSet::new(),
+            used: BTreeSet::new(),
+            last_pods: BTreeMap::new(),
+            like: BTreeMap::new(),
+            version: 1,
+            now,
+        };
         let mut sources: BTreeMap<Key, String> = BTreeMap::new();
         let mut uids: BTreeMap<String, Key> = BTreeMap::new();
         for one in loaded {
@@ -163,6 +181,41 @@ impl Store {
         self.objects.iter().find(|(_, value)| object::uid(value) == uid)
     }
 
+    pub(super) fn exists(&self, uid: &str) -> bool {
+        self.by_uid(uid).is_some()
+    }
+
+    /// Advances with every write.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The workload's template is not the one that was loaded.
+    pub(super) fn is_changed(&self, uid: &str) -> bool {
+        self.changed.contains(uid)
+    }
+
+    /// An object of this name exists or existed.
+    pub(super) fn was_used(&self, key: &Key) -> bool {
+        self.objects.contains_key(key) || self.used.contains(key)
+    }
+
+    /// The last pod that this controller lost.
+    pub(super) fn last_pod_of(&self, controller: &str) -> Option<&Value> {
+        self.last_pods.get(controller)
+    }
+
+    /// The logs of a new pod read like those of `other`, a pod of the same namespace.
+    pub(super) fn logs_like(&mut self, key: &Key, other: &str) {
+        let other = self.logs_of(&key.namespace, other).to_owned();
+        self.like.insert((key.namespace.clone(), key.name.clone()), other);
+    }
+
+    /// The pod whose log files stand for this pod's.
+    pub(super) fn logs_of<'a>(&'a self, namespace: &str, pod: &'a str) -> &'a str {
+        self.like.get(&(namespace.to_owned(), pod.to_owned())).map_or(pod, String::as_str)
+    }
+
     pub(super) fn is_gone(&self, uid: &str) -> bool {
         self.gone.contains(uid)
     }
@@ -194,6 +247,9 @@ impl Store {
         {
             set(value, "metadata", "generation", json!(generation.saturating_add(1)));
         }
+        if value.pointer("/spec/template") != before.pointer("/spec/template") {
+            self.changed.insert(object::uid(&before).to_owned());
+        }
         self.version = self.version.saturating_add(1);
         set(value, "metadata", "resourceVersion", json!(self.version.to_string()));
         true
@@ -214,6 +270,11 @@ impl Store {
     pub(super) fn remove(&mut self, key: &Key) {
         if let Some(value) = self.objects.remove(key) {
             self.gone.insert(object::uid(&value).to_owned());
+            self.used.insert(key.clone());
+            let controller = object::owners(&value).find(|owner| owner.controller).map(|owner| owner.uid.to_owned());
+            if let Some(controller) = controller.filter(|_| key.kind.is("", "pods")) {
+                self.last_pods.insert(controller, value);
+            }
             self.version = self.version.saturating_add(1);
         }
     }
