@@ -30,19 +30,20 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use infraagent_guard::{
     Code, Decision, Denial,
-    call::{Ambient, Call, Mutation, Read},
+    call::{Ambient, Call, Finding, Mutation, Read},
     decide,
     name::{ActionId, ToolName},
     permit::{Allowed, Permit, Proposal},
     policy::{Policy, Tier},
-    screen::{Claim, bytes_out, screen},
+    screen::{Circumstances, Claim, bytes_out, screen},
 };
 use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Request, Response};
+use tokio::sync::RwLock;
 
 use self::{
     cooldown::{CooldownKey, Cooldowns},
@@ -54,6 +55,8 @@ use crate::{
     cel,
     run::{
         event::{Event, Observer, Outcome, Verdict},
+        execute::SETTLE,
+        finding,
         lookup::Lookup,
         validate::{ValidatedRun, severity_word, tier_word},
     },
@@ -85,6 +88,56 @@ pub struct Shared {
     pub until: Instant,
     /// What was sent so far.
     pub sent: AtomicU64,
+    /// Held by every change that was begun and has no outcome yet.
+    pub effects: Arc<RwLock<()>>,
+}
+
+impl Shared {
+    /// Records a finding of the model itself, decided like one of a skill.
+    pub async fn finding(&self, finding: Finding) -> Result<(), CallError> {
+        let tool = finding::guard_tool().map_err(|error| CallError::Internal(error.to_string()))?;
+        let run = self.lookup.current().map_err(|error| CallError::Unavailable { message: error.to_string(), retry_after_ms: None })?;
+        let claim = Claim { tool: tool.name().clone(), action: None, call: Call::Ambient(Ambient::Finding(finding)) };
+        let screened = screen(&run.policy(), claim, &self.circumstances(&run)).map_err(|denial| error_of(&denial))?;
+        match decide(screened, None) {
+            Decision::Allow(Allowed::Ambient(permit)) => match permit.call() {
+                Ambient::Finding(finding) => self.record_finding(finding).await,
+                other => Err(CallError::Internal(format!("`{other}` is no finding"))),
+            },
+            Decision::Deny(denial) => Err(error_of(&denial)),
+            Decision::Allow(Allowed::Read(_) | Allowed::Mutation(_)) | Decision::Propose(_) => {
+                Err(CallError::Internal("a finding was decided as something else".to_owned()))
+            }
+        }
+    }
+
+    async fn record_finding(&self, finding: &Finding) -> Result<(), CallError> {
+        self.journal.finding(finding).await.map_err(|error| unrecorded(&error))?;
+        self.observer.tell(&Event::Finding {
+            severity: severity_word(finding.severity),
+            resource: finding.about.as_ref().map(ToString::to_string),
+            message: self.redactor.text(&finding.message).into_owned(),
+        });
+        Ok(())
+    }
+
+    /// Tells that the model asked for something that no skill declares.
+    pub fn undeclared(&self, call: &str, tool: &str, reason: &str) {
+        let verdict = Verdict::Deny { code: Code::UndeclaredAction.as_str().to_owned(), reason: reason.to_owned() };
+        self.observer.tell(&Event::Decided { call: call.to_owned(), what: tool.to_owned(), tier: None, action: None, verdict });
+    }
+
+    /// Waits until no change is on its way, but not longer than an effect may take.
+    pub async fn settle(&self) {
+        if tokio::time::timeout(SETTLE, self.effects.write()).await.is_err() {
+            tracing::warn!("a change has no outcome yet");
+        }
+    }
+
+    fn circumstances(&self, run: &ValidatedRun) -> Circumstances {
+        let budget = RUN_EGRESS_BYTES.saturating_sub(self.sent.load(Ordering::Relaxed));
+        run.circumstances(self.executor.now(), self.journal.entries_left(), budget, self.until.saturating_duration_since(Instant::now()))
+    }
 }
 
 /// Serves one tool call.
@@ -136,10 +189,7 @@ impl Door {
 
     async fn decide(&self, run: &ValidatedRun, policy: &Policy, action: Option<ActionId>, call: Call) -> Decision {
         let shared = &self.shared;
-        let left = shared.until.saturating_duration_since(Instant::now());
-        let budget = RUN_EGRESS_BYTES.saturating_sub(shared.sent.load(Ordering::Relaxed));
-        let now = shared.executor.now();
-        let circumstances = run.circumstances(now, shared.journal.entries_left(), budget, left);
+        let circumstances = shared.circumstances(run);
         let out = bytes_out(&call);
         let screened = match screen(policy, Claim { tool: self.tool.clone(), action, call }, &circumstances) {
             Ok(screened) => screened,
@@ -154,7 +204,7 @@ impl Door {
                     cluster: &policy.scope.cluster,
                     data: &run.declared,
                     cooldowns: &shared.cooldowns,
-                    now,
+                    now: shared.executor.now(),
                     preconditions: &shared.preconditions,
                 };
                 shared.executor.facts(&context, &screened).await
@@ -193,15 +243,7 @@ impl Door {
                 log::write(&self.tool, &self.call, line, &shared.redactor);
                 Ok(Answer::Done)
             }
-            Ambient::Finding(finding) => {
-                shared.journal.finding(finding).await.map_err(|error| unrecorded(&error))?;
-                shared.observer.tell(&Event::Finding {
-                    severity: severity_word(finding.severity),
-                    resource: finding.about.as_ref().map(ToString::to_string),
-                    message: shared.redactor.text(&finding.message).into_owned(),
-                });
-                Ok(Answer::Done)
-            }
+            Ambient::Finding(finding) => shared.record_finding(finding).await.map(|()| Answer::Done),
             Ambient::Site => Ok(Answer::Json(run.site.describe().to_string())),
             Ambient::Clock => Ok(Answer::Time(u64::try_from(shared.executor.now().as_millisecond()).unwrap_or(0))),
             Ambient::StateGet(key) => Ok(Answer::Entry(self.memory(run)?.get(key))),
@@ -243,7 +285,9 @@ impl Door {
         let seq = recorded.seq();
         let (shared, entry) = (Arc::clone(&self.shared), Arc::clone(&self.entry));
         // The effect is not cancelled with the tool call: a change that was begun gets its outcome.
+        let begun = Arc::clone(&shared.effects).read_owned().await;
         let effect = tokio::spawn(async move {
+            let _begun = begun;
             let outcome = shared.executor.mutate(recorded);
             let written = entry.outcome(seq, MutationOutcome::of(&outcome)).await;
             (outcome, written)
@@ -334,9 +378,4 @@ fn redact(answer: Answer, redactor: &Redactor) -> Answer {
         }),
         Answer::Done | Answer::Time(_) | Answer::Reached(_) | Answer::Receipt(_) | Answer::Entry(_) | Answer::Version(_) | Answer::Keys(_) => answer,
     }
-}
-
-/// How much of the run is left.
-pub fn left(until: Instant) -> Duration {
-    until.saturating_duration_since(Instant::now())
 }

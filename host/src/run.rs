@@ -15,6 +15,7 @@ pub mod budget;
 pub mod converse;
 pub mod dereference;
 pub mod event;
+pub mod execute;
 pub mod finding;
 #[cfg(test)]
 pub(crate) mod fixture;

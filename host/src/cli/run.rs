@@ -102,8 +102,56 @@ pub struct Prepared {
 
 /// Runs one agent once.
 pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
-    let prepared = prepare(args).await?;
-    anyhow::bail!("this build has no executor for the snapshot `{}`", prepared.snapshot.display())
+    let compiler = Compiler::new(CompileLimits::from(args.compile));
+    let state = args.state.clone();
+    let mut prepared = prepare(args).await?;
+    let components = std::mem::take(&mut prepared.components);
+    let snapshot = prepared.snapshot.take().context("the snapshot was not loaded")?;
+    let tools = assemble(&prepared, components, snapshot, &compiler, state.as_deref()).await?;
+    conduct(prepared, &tools).await
+}
+
+/// Loads the skills and puts the sandbox in front of the broker.
+async fn assemble(
+    prepared: &Prepared,
+    components: Vec<Component>,
+    snapshot: Snapshot,
+    compiler: &Compiler,
+    state: Option<&Path>,
+) -> anyhow::Result<SkillTools> {
+    let Prepared { run, documents, observer, journal, .. } = prepared;
+    let engine = Engine::new(EngineConfig::default())?;
+    let cache = Cache::open_default().inspect_err(|error| tracing::warn!(%error, "compiled skills are not kept")).ok();
+    let mut skills = Vec::new();
+    let mut memory = BTreeMap::new();
+    for Component { path, bytes, digest: _, manifest } in components {
+        let skill = load::skill(&bytes, &engine, cache.as_ref(), compiler).await;
+        let skill = skill.with_context(|| format!("cannot load the skill `{}`", path.display()))?;
+        let limits = Limits::granted(manifest.limits.as_ref(), &[run.skill_ceilings.caps()]);
+        if manifest.sheet.state {
+            let file = state.map(|folder| folder.join(format!("{}.{}.{}.json", run.agent.namespace, run.agent.name, manifest.name)));
+            memory.insert(manifest.name.clone(), file.map_or_else(|| Ok(State::in_memory()), |file| State::open(&file))?);
+        }
+        skills.push(Loaded { skill, limits });
+    }
+    let preconditions = match load::native(cel::COMPONENT, &engine, cache.as_ref(), compiler).await {
+        Ok(code) => cel::Evaluator::compiled(engine, &code)?,
+        Err(error) => anyhow::bail!("the evaluator of pre-conditions cannot be compiled: {error}"),
+    };
+    let shared = Arc::new(Shared {
+        lookup: documents.lookup(Arc::clone(run)),
+        executor: Executor::Snapshot(snapshot),
+        redactor: Arc::new(journal.redactor().clone()),
+        journal: Arc::clone(journal),
+        cooldowns: Cooldowns::new(),
+        preconditions,
+        memory,
+        observer: observer.clone(),
+        until: Instant::now() + run.limits.wall,
+        sent: AtomicU64::new(0),
+        effects: Arc::default(),
+    });
+    Ok(SkillTools::new(shared, &run.run.uid, skills))
 }
 
 /// Reads and validates everything, and opens the record.
