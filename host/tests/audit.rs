@@ -27,7 +27,9 @@ async fn record(dir: &Path, finish: bool) -> Option<String> {
         return None;
     }
     tool.close(ToolOutcome::Executed { result: "nothing is broken".to_owned() }).await.unwrap();
-    let head = journal.finish(Closing { phase: RunPhase::Succeeded, report: Some("all well\nnothing to do".to_owned()), ..Closing::default() }).await;
+    let head = journal
+        .finish(Closing { phase: RunPhase::Succeeded, report: Some("all well\nnothing to do".to_owned()), ..Closing::default() })
+        .await;
     Some(head.unwrap().hash)
 }
 
@@ -51,7 +53,9 @@ async fn verify_says_what_it_checked_and_never_more() {
 
     let blind = audit(dir.path(), &["verify", "run.agentrun.yaml"]);
     assert_eq!(blind.status.code(), Some(0));
-    assert!(said(&blind).contains("✔ consistent") && said(&blind).contains("not checked: give --key") && !said(&blind).contains("✔ authentic"));
+    assert!(
+        said(&blind).contains("✔ consistent") && said(&blind).contains("not checked: give --key") && !said(&blind).contains("✔ authentic")
+    );
 
     let other = audit(dir.path(), &["verify", "run.agentrun.yaml", "--head", &"0".repeat(64)]);
     assert_eq!(other.status.code(), Some(1));
