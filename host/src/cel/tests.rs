@@ -64,7 +64,9 @@ async fn an_expression_that_does_not_fit_has_no_answer() {
 #[tokio::test]
 async fn an_error_never_shows_the_object() {
     let object = json!({ "password": "hunter2", "n": 1 });
-    for expression in ["object.password + 1 == 2", "object[object.password]", "object.password > 1", "int(object.password) == 1", "object.password"] {
+    for expression in
+        ["object.password + 1 == 2", "object[object.password]", "object.password > 1", "int(object.password) == 1", "object.password"]
+    {
         let error = evaluate(expression, &object).await.expect_err(expression).to_string();
         assert!(!error.contains("hunter2"), "{expression}: {error}");
     }

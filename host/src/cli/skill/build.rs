@@ -16,11 +16,13 @@ use crate::skill::{
 
 /// Arguments of `infraagent skill build`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Builds twice with the cargo in CARGO, or `cargo`: the component that ships, and a describer that is asked once for tools and schemas.
+#[command(
+    after_help = "Builds twice with the cargo in CARGO, or `cargo`: the component that ships, and a describer that is asked once for tools and schemas.
 
 Examples:
   infraagent skill build
-  infraagent skill build my-skill -o my-skill.wasm")]
+  infraagent skill build my-skill -o my-skill.wasm"
+)]
 pub struct Args {
     /// The directory of the skill
     #[arg(default_value = ".")]

@@ -10,12 +10,14 @@ use crate::{audit::escape_terminal, skill::verdict::Verdict};
 
 /// Arguments of `infraagent skill check`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The same decision is made before a skill is run: what a component imports must be within what its sheet declares, function by function.
+#[command(
+    after_help = "The same decision is made before a skill is run: what a component imports must be within what its sheet declares, function by function.
 Ends with 0 if the skill would be admitted, with 1 if it would not.
 
 Examples:
   infraagent skill check my-skill.wasm
-  infraagent skill check my-skill.wasm -o json | jq -r .reasons[].code")]
+  infraagent skill check my-skill.wasm -o json | jq -r .reasons[].code"
+)]
 pub struct Args {
     /// The component
     file: PathBuf,
