@@ -12,10 +12,12 @@ pub mod component;
 pub mod frontmatter;
 pub mod inspect;
 pub mod load;
+pub mod pack;
 mod problem;
 pub mod scaffold;
 pub mod source;
 pub mod surface;
+pub mod verdict;
 pub mod world;
 
 pub use problem::Problem;

@@ -11,8 +11,11 @@ use super::validate::ValidatedRun;
 /// Makes a validated run from the documents as they are now.
 type Load = dyn Fn() -> Result<ValidatedRun, String> + Send + Sync;
 
-/// Where the policy comes from.
-pub struct Lookup {
+/// Where the policy comes from. Clones share what they know.
+#[derive(Clone)]
+pub struct Lookup(Arc<Source>);
+
+struct Source {
     files: Vec<PathBuf>,
     load: Box<Load>,
     known: Mutex<Known>,
@@ -35,7 +38,7 @@ impl Lookup {
     /// Documents in files: read again whenever one of them changed.
     pub fn new(files: Vec<PathBuf>, first: Arc<ValidatedRun>, load: impl Fn() -> Result<ValidatedRun, String> + Send + Sync + 'static) -> Self {
         let stamp = stamps(&files);
-        Self { files, load: Box::new(load), known: Mutex::new(Known { stamp, run: Ok(first) }) }
+        Self(Arc::new(Source { files, load: Box::new(load), known: Mutex::new(Known { stamp, run: Ok(first) }) }))
     }
 
     /// A run whose documents cannot change.
@@ -45,10 +48,11 @@ impl Lookup {
 
     /// The run as its documents say now. An error denies.
     pub fn current(&self) -> Result<Arc<ValidatedRun>, Lost> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = stamps(&self.files);
+        let Source { files, load, known } = &*self.0;
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = stamps(files);
         if stamp != known.stamp {
-            *known = Known { stamp, run: (self.load)().map(Arc::new) };
+            *known = Known { stamp, run: load().map(Arc::new) };
         }
         known.run.clone().map_err(Lost)
     }
@@ -60,6 +64,6 @@ fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
 
 impl std::fmt::Debug for Lookup {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lookup").field("files", &self.files).finish_non_exhaustive()
+        f.debug_struct("Lookup").field("files", &self.0.files).finish_non_exhaustive()
     }
 }

@@ -26,7 +26,10 @@ use infraagent_guard::{
     policy::{Autonomy, Policy, Scope, Tier},
     screen::Circumstances,
 };
-use infraagent_sandbox::manifest::{LimitRequest, Manifest};
+use infraagent_sandbox::{
+    limits as sandbox,
+    manifest::{LimitRequest, Manifest},
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -201,6 +204,20 @@ pub struct SkillCeilings {
     pub cpu: Option<Duration>,
     /// Wall-clock time.
     pub wall: Option<Duration>,
+}
+
+impl SkillCeilings {
+    /// As a cap for the sandbox.
+    pub fn caps(&self) -> sandbox::Limits {
+        let Self { memory_bytes, cpu, wall } = *self;
+        let ceiling = sandbox::Limits::CEILING;
+        sandbox::Limits {
+            memory: memory_bytes.unwrap_or(ceiling.memory),
+            cpu: cpu.unwrap_or(ceiling.cpu),
+            wall: wall.unwrap_or(ceiling.wall),
+            ..ceiling
+        }
+    }
 }
 
 /// The agent's lists as they were written.

@@ -31,7 +31,11 @@ pub fn parse(text: &str) -> Result<Sheet, Vec<Problem>> {
             problems.push(Problem::at(FILE, at, error.to_string()));
         }
         if let Some(first) = seen.insert(action.id.as_str(), at) {
-            problems.push(Problem::at(FILE, at, format!("action `{}` is declared twice, first in line {first}; give each its own id", action.id)));
+            problems.push(Problem::at(
+                FILE,
+                at,
+                format!("action `{}` is declared twice, first in line {first}; give each its own id", action.id),
+            ));
         }
     }
     if problems.is_empty() { Ok(sheet) } else { Err(problems) }
@@ -81,7 +85,10 @@ mod tests {
             ("kubernetes: { verb: list, namespaces: [apps] }".to_owned(), "resources"),
             ("kubernetes: { verb: delete, resources: [persistentvolumeclaims], namespaces: [apps] }".to_owned(), "persistentvolumeclaims"),
             ("kubernetes: { verb: scale, resources: [deployments.apps], namespaces: [apps] }".to_owned(), "replicas"),
-            ("kubernetes: { verb: scale, resources: [deployments.apps], namespaces: [apps], replicas: { min: 3, max: 1 } }".to_owned(), "replicas"),
+            (
+                "kubernetes: { verb: scale, resources: [deployments.apps], namespaces: [apps], replicas: { min: 3, max: 1 } }".to_owned(),
+                "replicas",
+            ),
             ("kubernetes: { verb: cordon }".to_owned(), "nodes"),
             ("kubernetes: { verb: exec, resources: [pods], namespaces: [apps] }".to_owned(), "exec"),
             ("http: { endpoints: [api], methods: [DELETE], paths: ['/**'] }".to_owned(), "DELETE"),
@@ -120,9 +127,14 @@ mod tests {
 
     #[test]
     fn bad_files_are_refused_as_a_whole() {
-        for (text, word) in
-            [("", "empty"), ("# nothing\n", "empty"), ("actions: {}", "actions"), ("action: []", "action"), ("[]", ""), ("actions: []\nstate: maybe", "maybe")]
-        {
+        for (text, word) in [
+            ("", "empty"),
+            ("# nothing\n", "empty"),
+            ("actions: {}", "actions"),
+            ("action: []", "action"),
+            ("[]", ""),
+            ("actions: []\nstate: maybe", "maybe"),
+        ] {
             let problems = lines(&parse(text).expect_err(text));
             assert!(problems.contains(word), "{text:?}: {problems}");
         }

@@ -40,7 +40,9 @@ pub enum Error {
     #[error("`{0}` is a workspace and not a package; give the directory of the skill")]
     NoPackage(PathBuf),
     /// The SDK is not among the dependencies.
-    #[error("the package `{0}` does not depend on {SDK}; add it with `cargo add {SDK}`, or build a component and use `infraagent skill pack`")]
+    #[error(
+        "the package `{0}` does not depend on {SDK}; add it with `cargo add {SDK}`, or build a component and use `infraagent skill pack`"
+    )]
     NoSdk(String),
     /// The target is not installed.
     #[error("the Rust target {TARGET} is missing; get it with: rustup target add {TARGET}")]
@@ -118,7 +120,8 @@ impl Project {
         if !output.status.success() {
             return Err(Error::Metadata(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
         }
-        let Metadata { packages, target_directory } = serde_json::from_slice(&output.stdout).map_err(|error| Error::Metadata(error.to_string()))?;
+        let Metadata { packages, target_directory } =
+            serde_json::from_slice(&output.stdout).map_err(|error| Error::Metadata(error.to_string()))?;
         let package = packages.into_iter().find(|package| package.manifest_path.canonicalize().is_ok_and(|path| path == manifest));
         let Some(Package { name, version, manifest_path: _, dependencies }) = package else { return Err(Error::NoPackage(folder)) };
         if !dependencies.iter().any(|dependency| dependency.name == SDK) {

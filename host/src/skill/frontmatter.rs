@@ -64,10 +64,14 @@ impl Document {
         let one = |problem| vec![problem];
         let (front, instructions) = split(text).map_err(one)?;
         let front: Front = serde_saphyr::from_str(&front).map_err(|error| one(Problem::of_yaml(FILE, &front, &error)))?;
-        let Front { name, description, version, license, tags, limits, minimum_host, mut metadata, _compatibility: _, allowed_tools } = front;
+        let Front { name, description, version, license, tags, limits, minimum_host, mut metadata, _compatibility: _, allowed_tools } =
+            front;
         let mut problems = Vec::new();
         if allowed_tools.is_some() {
-            problems.push(Problem::in_file(FILE, "`allowed-tools` grants nothing here; say in `actions.yaml` what the skill may do, and remove the key"));
+            problems.push(Problem::in_file(
+                FILE,
+                "`allowed-tools` grants nothing here; say in `actions.yaml` what the skill may do, and remove the key",
+            ));
         }
         if description.trim().is_empty() {
             problems.push(Problem::in_file(FILE, "`description` is empty; write one sentence: what the skill does and when to use it"));
@@ -92,7 +96,11 @@ fn split(text: &str) -> Result<(String, String), Problem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lines = text.lines();
     if lines.next().map(str::trim_end) != Some(FENCE) {
-        return Err(Problem::at(FILE, 1, "the file does not begin with front matter; write `---`, then `name`, `description` and `version`, then `---`"));
+        return Err(Problem::at(
+            FILE,
+            1,
+            "the file does not begin with front matter; write `---`, then `name`, `description` and `version`, then `---`",
+        ));
     }
     let mut front = String::from("\n");
     loop {

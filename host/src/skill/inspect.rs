@@ -94,16 +94,40 @@ impl Inspection {
     pub fn of(component: &[u8]) -> Result<Self, Error> {
         let manifest = manifest::read(component)?;
         let Surface { imports, exports } = Surface::of(component)?;
-        let Manifest { name, version, description, license, tags, instructions: _, contract, minimum_host, tools, sheet, limits } = manifest;
+        let Manifest { name, version, description, license, tags, instructions: _, contract, minimum_host, tools, sheet, limits } =
+            manifest;
         let actions: Vec<Action> = sheet.actions.iter().map(action).collect();
-        let tier = |ids: &[String]| ids.iter().filter_map(|id| sheet.actions.iter().find(|action| action.id == *id)).map(|action| tier(action).0).max();
+        let tier = |ids: &[String]| {
+            ids.iter().filter_map(|id| sheet.actions.iter().find(|action| action.id == *id)).map(|action| tier(action).0).max()
+        };
         let tools = tools
             .into_iter()
-            .map(|tool| Tool { tier: tier(&tool.actions).unwrap_or(Tier::Read).as_str(), name: tool.name, description: tool.description, actions: tool.actions })
+            .map(|tool| Tool {
+                tier: tier(&tool.actions).unwrap_or(Tier::Read).as_str(),
+                name: tool.name,
+                description: tool.description,
+                actions: tool.actions,
+            })
             .collect();
         let (digest, size) = (digest(component), component.len());
         let state = sheet.state;
-        Ok(Self { name, version, description, license, tags, digest, size, contract, minimum_host, state, limits, tools, actions, imports, exports })
+        Ok(Self {
+            name,
+            version,
+            description,
+            license,
+            tags,
+            digest,
+            size,
+            contract,
+            minimum_host,
+            state,
+            limits,
+            tools,
+            actions,
+            imports,
+            exports,
+        })
     }
 }
 
@@ -194,7 +218,8 @@ mod tests {
     use super::*;
     use crate::skill::source::Source;
 
-    const DOCUMENT: &str = "---\nname: hello\ndescription: Says hello.\nversion: 1.2.3\ntags: [a]\nlimits: {cpuMillis: 5000}\n---\nDo it.\n";
+    const DOCUMENT: &str =
+        "---\nname: hello\ndescription: Says hello.\nversion: 1.2.3\ntags: [a]\nlimits: {cpuMillis: 5000}\n---\nDo it.\n";
     const SHEET: &str = "
 state: true
 actions:
@@ -228,7 +253,8 @@ actions:
         assert!(inspection.digest.starts_with("sha256:") && inspection.digest.len() == 71);
         let tiers: Vec<_> = inspection.tools.iter().map(|tool| (tool.name.as_str(), tool.tier)).collect();
         assert_eq!(tiers, [("look", "read"), ("act", "destructive-mutation")]);
-        let actions: Vec<_> = inspection.actions.iter().map(|action| (action.tier, action.tier_by_environment, action.target.as_str())).collect();
+        let actions: Vec<_> =
+            inspection.actions.iter().map(|action| (action.tier, action.tier_by_environment, action.target.as_str())).collect();
         assert_eq!(
             actions,
             [

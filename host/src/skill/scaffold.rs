@@ -19,7 +19,9 @@ const FILES: [(&str, &str); 6] = [
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The name.
-    #[error("`{0}` cannot be the name of a skill; use words of a-z and 0-9 joined by single `-`, beginning with a letter, at most 63 characters")]
+    #[error(
+        "`{0}` cannot be the name of a skill; use words of a-z and 0-9 joined by single `-`, beginning with a letter, at most 63 characters"
+    )]
     Name(String),
     /// Something is there already.
     #[error("`{0}` exists already; choose another name, or remove it")]
@@ -103,7 +105,9 @@ mod tests {
     #[test]
     fn bad_names_are_refused() {
         let parent = tempfile::tempdir().unwrap();
-        for name in ["", "Hello", "hello_world", "-a", "a-", "a--b", "2fast", "../x", "a/b", "a.b", "caf\u{e9}", "a\u{1b}[31m", &"a".repeat(64)] {
+        for name in
+            ["", "Hello", "hello_world", "-a", "a-", "a--b", "2fast", "../x", "a/b", "a.b", "caf\u{e9}", "a\u{1b}[31m", &"a".repeat(64)]
+        {
             let error = create(parent.path(), name, &Sdk::Published).unwrap_err();
             assert!(matches!(&error, Error::Name(_)), "{name}: {error}");
             assert!(!error.to_string().contains('\u{1b}'));

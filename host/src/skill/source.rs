@@ -59,7 +59,11 @@ impl Source {
         if !folder.is_dir() {
             return Err(Error::NotADirectory(folder.to_owned()));
         }
-        let document = read(folder, frontmatter::FILE, "; write it: front matter with `name`, `description` and `version`, then instructions for the model")?;
+        let document = read(
+            folder,
+            frontmatter::FILE,
+            "; write it: front matter with `name`, `description` and `version`, then instructions for the model",
+        )?;
         let sheet = read(folder, actions::FILE, "; write it, perhaps with `actions: []`: what is not in it cannot be called")?;
         Self::parse(&document, &sheet)
     }
@@ -137,7 +141,8 @@ mod tests {
 
     #[test]
     fn the_manifest_carries_all_that_the_files_say() {
-        let source = Source::parse(DOCUMENT, "actions: [{ id: probe, http: { endpoints: ['*'], methods: [GET], paths: ['/**'] } }]").unwrap();
+        let source =
+            Source::parse(DOCUMENT, "actions: [{ id: probe, http: { endpoints: ['*'], methods: [GET], paths: ['/**'] } }]").unwrap();
         let manifest = source.manifest(vec![tool(&["probe"])]).unwrap();
         assert_eq!((manifest.name.as_str(), manifest.instructions.as_str(), manifest.contract.as_str()), ("hello", "Do it.", CONTRACT));
         assert_eq!(manifest.minimum_host.as_deref(), Some(MINIMUM_HOST));

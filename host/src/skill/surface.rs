@@ -59,7 +59,13 @@ impl Surface {
 fn functions(types: TypesRef<'_>, item: Option<&ComponentItem>) -> Vec<String> {
     let Some(ComponentEntityType::Instance(id)) = item.map(|item| item.ty) else { return Vec::new() };
     let is_function = |item: &ComponentItem| matches!(item.ty, ComponentEntityType::Func(_));
-    types.get(id).into_iter().flat_map(|instance| &instance.exports).filter(|(_, item)| is_function(item)).map(|(name, _)| name.clone()).collect()
+    types
+        .get(id)
+        .into_iter()
+        .flat_map(|instance| &instance.exports)
+        .filter(|(_, item)| is_function(item))
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 #[cfg(test)]
@@ -79,7 +85,8 @@ mod tests {
         .unwrap_or_else(|error| panic!("{error}"));
         let surface = Surface::of(&component).unwrap();
         let expected = [("a:b/reads@0.1.0", vec!["get", "list"]), ("a:b/types@0.1.0", vec![]), ("bare", vec![])];
-        let expected: Functions = expected.into_iter().map(|(name, list)| (name.to_owned(), list.into_iter().map(str::to_owned).collect())).collect();
+        let expected: Functions =
+            expected.into_iter().map(|(name, list)| (name.to_owned(), list.into_iter().map(str::to_owned).collect())).collect();
         assert_eq!(surface.imports, expected);
         assert!(surface.exports.is_empty());
     }

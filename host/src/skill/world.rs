@@ -70,7 +70,11 @@ fn reduce(functions: &BTreeSet<(&str, &str)>, state: bool) -> anyhow::Result<Str
 }
 
 fn named_interfaces(resolve: &Resolve, package: PackageId) -> Vec<(String, InterfaceId)> {
-    resolve.packages.get(package).map(|package| package.interfaces.iter().map(|(name, id)| (name.clone(), *id)).collect()).unwrap_or_default()
+    resolve
+        .packages
+        .get(package)
+        .map(|package| package.interfaces.iter().map(|(name, id)| (name.clone(), *id)).collect())
+        .unwrap_or_default()
 }
 
 /// Removes types that no function is left to use, and interfaces that are then empty.
@@ -150,9 +154,15 @@ mod tests {
                 "actions: [{ id: a, kubernetes: { verb: [logs, restart], resources: [deployments.apps, pods], namespaces: [apps] } }]",
                 vec!["kubernetes-read.logs", "kubernetes-service-mutation.restart"],
             ),
-            ("actions: [{ id: a, kubernetes: { verb: delete, resources: [pods], namespaces: [apps] } }]", vec!["kubernetes-destructive-mutation.delete"]),
+            (
+                "actions: [{ id: a, kubernetes: { verb: delete, resources: [pods], namespaces: [apps] } }]",
+                vec!["kubernetes-destructive-mutation.delete"],
+            ),
             ("actions: [{ id: a, http: { endpoints: ['*'], methods: [POST], paths: ['/**'] } }]", vec!["http-mutation.send"]),
-            ("actions: [{ id: a, http: { endpoints: ['*'], methods: [GET, PUT], paths: ['/**'] } }]", vec!["http-mutation.send", "http-read.send"]),
+            (
+                "actions: [{ id: a, http: { endpoints: ['*'], methods: [GET, PUT], paths: ['/**'] } }]",
+                vec!["http-mutation.send", "http-read.send"],
+            ),
             ("actions: [{ id: a, mcp: { server: s, tools: [t] } }]", vec!["mcp-mutation.call-tool", "mcp-read.call-tool"]),
             ("actions: [{ id: a, tool: kubectl.logs, pattern: 'kubectl.logs pod/*' }]", vec!["kubernetes-read.logs"]),
             ("state: true\nactions: []", vec!["state.get", "state.put", "state.remove", "state.keys"]),
@@ -163,8 +173,18 @@ mod tests {
 
     #[test]
     fn unused_types_and_interfaces_are_gone() {
-        let text = fitted(&actions::parse("actions: [{ id: a, kubernetes: { verb: get, resources: [pods], namespaces: [apps] } }]").unwrap()).unwrap();
-        for gone in ["record list-query", "record log-query", "interface http-read", "interface state", "describer", "record victim", "record receipt"] {
+        let text =
+            fitted(&actions::parse("actions: [{ id: a, kubernetes: { verb: get, resources: [pods], namespaces: [apps] } }]").unwrap())
+                .unwrap();
+        for gone in [
+            "record list-query",
+            "record log-query",
+            "interface http-read",
+            "interface state",
+            "describer",
+            "record victim",
+            "record receipt",
+        ] {
             assert!(!text.contains(gone), "`{gone}` is left in\n{text}");
         }
         assert!(text.contains("object-ref") && text.contains("variant error"), "{text}");

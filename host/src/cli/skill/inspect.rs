@@ -9,11 +9,13 @@ use crate::skill::inspect::Inspection;
 
 /// Arguments of `infraagent skill inspect`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "What is shown is what the component says of itself; `infraagent skill check` says whether this host would admit it.
+#[command(
+    after_help = "What is shown is what the component says of itself; `infraagent skill check` says whether this host would admit it.
 
 Examples:
   infraagent skill inspect my-skill.wasm
-  infraagent skill inspect my-skill.wasm -o json | jq .imports")]
+  infraagent skill inspect my-skill.wasm -o json | jq .imports"
+)]
 pub struct Args {
     /// The component
     file: PathBuf,

@@ -37,7 +37,11 @@ impl Format {
 pub(super) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let unreadable = || format!("cannot read `{}`", file.display());
     let size = fs::metadata(file).with_context(unreadable)?.len();
-    anyhow::ensure!(size <= MAX_COMPONENT as u64, "`{}` has {size} bytes, more than a component may have ({MAX_COMPONENT})", file.display());
+    anyhow::ensure!(
+        size <= MAX_COMPONENT as u64,
+        "`{}` has {size} bytes, more than a component may have ({MAX_COMPONENT})",
+        file.display()
+    );
     fs::read(file).with_context(unreadable)
 }
 
@@ -51,7 +55,8 @@ pub(super) fn inspection(skill: &Inspection) {
     let mut facts = table(&[]);
     facts.add_row(["digest", &skill.digest]);
     facts.add_row(["size", &size(skill.size)]);
-    let host = skill.minimum_host.as_deref().map(|host| format!(", needs infraagent {} or newer", escape_terminal(host))).unwrap_or_default();
+    let host =
+        skill.minimum_host.as_deref().map(|host| format!(", needs infraagent {} or newer", escape_terminal(host))).unwrap_or_default();
     facts.add_row(["contract", &format!("{}{host}", escape_terminal(&skill.contract))]);
     facts.add_row(["memory", if skill.state { "remembers across runs (state)" } else { "none across runs" }]);
     facts.add_row(["limits", &skill.limits.map_or_else(|| "the defaults".to_owned(), limits)]);
@@ -63,7 +68,12 @@ pub(super) fn inspection(skill: &Inspection) {
     let mut tools = table(&["TOOL", "TIER", "ACTIONS", "WHAT IT DOES"]);
     for tool in &skill.tools {
         let actions = if tool.actions.is_empty() { "-".to_owned() } else { escape_terminal(&tool.actions.join(", ")).into_owned() };
-        tools.add_row([Cell::new(escape_terminal(&tool.name)), tier(tool.tier, ""), Cell::new(actions), Cell::new(first_sentence(&tool.description))]);
+        tools.add_row([
+            Cell::new(escape_terminal(&tool.name)),
+            tier(tool.tier, ""),
+            Cell::new(actions),
+            Cell::new(first_sentence(&tool.description)),
+        ]);
     }
     anstream::println!("{tools}\n");
 

@@ -8,13 +8,15 @@ use crate::skill::{source::Source, world};
 
 /// Arguments of `infraagent skill wit`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The world has only the functions that the declared actions can go through. Toolchains that import a world as a whole need that:
+#[command(
+    after_help = "The world has only the functions that the declared actions can go through. Toolchains that import a world as a whole need that:
 a component that imports more than its sheet declares is not admitted.
 
 Examples:
   infraagent skill wit                      print it
   infraagent skill wit my-skill -o wit      write wit/skill.wit
-  componentize-py -d wit -w fitted componentize app -o app.wasm --stub-wasi")]
+  componentize-py -d wit -w fitted componentize app -o app.wasm --stub-wasi"
+)]
 pub struct Args {
     /// The directory with SKILL.md and actions.yaml
     #[arg(default_value = ".")]
