@@ -5,7 +5,7 @@ use infraagent_guard::call::Finding;
 use serde_json::json;
 
 use super::{
-    tools::{Outcome, RecordLost},
+    tools::{Outcome, RecordLost, Rejection},
     *,
 };
 use crate::{
@@ -34,9 +34,9 @@ impl Tools for Recorded {
         }
     }
 
-    async fn rejected(&self, call: &ToolCall, reason: &str) {
+    async fn rejected(&self, call: &ToolCall, why: &Rejection) {
         let entry = self.0.tool(&call.name, "", &call.name).await.unwrap();
-        entry.close(ToolOutcome::Failed { reason: "invalid".to_owned(), message: reason.to_owned() }).await.unwrap();
+        entry.close(ToolOutcome::Failed { reason: why.code().to_owned(), message: why.to_string() }).await.unwrap();
     }
 
     async fn turn_ended(&self) -> Result<(), RecordLost> {

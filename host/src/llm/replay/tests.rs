@@ -99,7 +99,8 @@ fn every_part_of_a_request_is_compared() {
     let folder = tempfile::tempdir().unwrap();
     let path = recorded(&folder);
     let task = || vec![Message::user("Begin.")];
-    let changes: [(&str, fn(&mut Request)); 9] = [
+    type Change = fn(&mut Request);
+    let changes: [(&str, Change); 9] = [
         ("model", |request| request.model = "openai/gpt".to_owned()),
         ("max_tokens", |request| request.max_tokens = 8191),
         ("system", |request| request.system.push('.')),

@@ -68,9 +68,9 @@ impl Tools for Scripted {
         Outcome::host(ToolStatus::Ok, "recorded")
     }
 
-    async fn rejected(&self, call: &ToolCall, reason: &str) {
+    async fn rejected(&self, call: &ToolCall, why: &Rejection) {
         self.left.fetch_sub(1, Ordering::SeqCst);
-        self.note(format!("rejected {}: {reason}", call.name));
+        self.note(format!("rejected {}: {}", call.name, why.code()));
     }
 
     async fn turn_ended(&self) -> Result<(), RecordLost> {
@@ -215,8 +215,11 @@ async fn what_does_not_fit_is_an_error_to_the_model_and_runs_nothing() {
     assert!(results.iter().all(|result| result.starts_with("ERROR: ")), "{results:?}");
     assert!(results[0].contains("there is no tool `delete_everything`: the tools are inspect, restart"), "{}", results[0]);
     assert!(results[1].contains("/limit"), "{}", results[1]);
-    assert!(tools.log().iter().all(|line| line.starts_with("rejected ")), "{:?}", tools.log());
-    assert_eq!(tools.log().len(), 5, "each leaves a trace");
+    let mut log = tools.log();
+    log.sort();
+    let invalid = |name: &str| format!("rejected {name}: invalid-arguments");
+    let unknown = "rejected delete_everything: unknown-tool".to_owned();
+    assert_eq!(log, [unknown, invalid("inspect"), invalid("inspect"), invalid("inspect"), invalid("restart")], "each leaves a trace");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::run::fixture;
+use crate::run::{
+    fixture,
+    validate::{Inputs, RunIdentity, SkillInput, validate},
+};
 
 /// A folder with the usual files, after `change` had its way with the documents.
 struct Folder(tempfile::TempDir);
@@ -134,4 +137,25 @@ fn files_that_are_something_else_are_named() {
     fs::write(folder.0.path().join("twice.yaml"), "kind: InfraAgent\nkind: InfraAgent\n").unwrap();
     let twice = dereference(&Paths { agent: folder.0.path().join("twice.yaml"), ..paths }).unwrap_err().to_string();
     assert!(twice.contains("not valid YAML"), "{twice}");
+}
+
+#[test]
+fn the_shipped_demo_is_valid() {
+    let demo = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo").join(name);
+    let folder = Folder::new(|documents| documents.manifests[0]["name"] = json!("deployment-pipeline"));
+    let skills = vec![folder.0.path().join("deployment-pipeline.wasm")];
+    let paths = Paths {
+        agent: demo("agent.yaml"),
+        environment: demo("environment.yaml"),
+        models: demo("models.yaml"),
+        policy: Some(demo("policy.yaml")),
+        skills,
+    };
+    let Documents { agent, environment, models, policies, components } = dereference(&paths).unwrap_or_else(|error| panic!("{error}"));
+    let skills = components.into_iter().map(|component| SkillInput { manifest: component.manifest, digest: component.digest }).collect();
+    let run = RunIdentity { name: "forge-1".to_owned(), uid: "uid".to_owned() };
+    let inputs = Inputs { agent, environment, models, policies, skills, cluster: "snapshot/demo".to_owned(), run };
+    let run = validate(inputs).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(run.warnings, []);
+    crate::llm::Replay::open(&demo("conversation.yaml"), crate::llm::replay::Mode::Strict).unwrap_or_else(|error| panic!("{error}"));
 }

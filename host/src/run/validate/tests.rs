@@ -46,7 +46,7 @@ fn a_run_that_is_right_has_its_meaning_and_no_warnings() {
     assert_eq!(endpoint("grafana"), ("http://grafana.monitoring.svc:3000".to_owned(), "/api".to_owned(), false, 0));
     assert_eq!(endpoint("github"), ("https://api.github.com".to_owned(), String::new(), false, 1));
     assert!(endpoint("minio").2, "declared as object storage by its provider's name");
-    assert_eq!(policy.environment.servers.values().map(std::collections::BTreeMap::len).sum::<usize>(), 1);
+    assert_eq!(policy.environment.servers.values().map(BTreeMap::len).sum::<usize>(), 1);
     let tools: Vec<_> = policy.sheet.tools().iter().map(|tool| tool.name().as_str()).collect();
     assert_eq!(tools, ["inspect", "report_finding", "restart"]);
     assert_eq!(run.tool("inspect").unwrap().1.tier, Tier::Read);

@@ -136,11 +136,12 @@ fn nothing_from_elsewhere_reaches_the_terminal_raw() {
             proposed: 0,
         }),
     ];
+    let colours = regex::Regex::new("\u{1b}\\[[0-9;]*m").unwrap();
     let mut timeline = Timeline::default();
     for event in &events {
         let text = timeline.render(event, Duration::ZERO);
         // Our own colours are the only sequences that are left.
-        let ours = regex::Regex::new("\u{1b}\\[[0-9;]*m").unwrap().replace_all(&text, "");
+        let ours = colours.replace_all(&text, "");
         assert!(!ours.contains(['\u{1b}', '\u{7}', '\r', '\u{9b}', '\u{202e}', '\u{8}']), "{ours:?}");
         assert!(!text.contains("\u{1b}[2J") && text.contains("u{1b}"), "{text:?}");
     }
