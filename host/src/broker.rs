@@ -122,8 +122,8 @@ impl Shared {
     }
 
     /// Tells that the model asked for something that no skill declares.
-    pub fn undeclared(&self, call: &str, tool: &str, reason: &str) {
-        let verdict = Verdict::Deny { code: Code::UndeclaredAction.as_str().to_owned(), reason: reason.to_owned() };
+    pub fn undeclared(&self, call: &str, tool: &str, code: &str, reason: &str) {
+        let verdict = Verdict::Deny { code: code.to_owned(), reason: reason.to_owned() };
         self.observer.tell(&Event::Decided { call: call.to_owned(), what: tool.to_owned(), tier: None, action: None, verdict });
     }
 

@@ -174,7 +174,7 @@ async fn prepare(args: Args) -> anyhow::Result<(Prepared, Vec<Component>, Snapsh
     let mut documents = dereference::dereference(&paths)?;
     let components = std::mem::take(&mut documents.components);
     let identity = identity(documents.agent.metadata.name.as_deref().unwrap_or_default(), Timestamp::now());
-    let snapshot = Snapshot::load(&snapshot, &identity.uid, &validate::environment_id(&documents.environment))?;
+    let snapshot = Snapshot::load(&snapshot, &identity.uid, &validate::environment_id(&documents.environment), None)?;
     let sources = Sources {
         skills: components.iter().map(|one| SkillInput { manifest: one.manifest.clone(), digest: one.digest.clone() }).collect(),
         cluster: snapshot.scope().cluster.clone(),

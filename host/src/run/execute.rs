@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{
     finding,
-    tools::{Outcome, RecordLost, Tools},
+    tools::{Outcome, RecordLost, Rejection, Tools},
 };
 use crate::{
     audit::{ToolEntry, ToolOutcome},
@@ -160,12 +160,14 @@ impl Tools for SkillTools {
         }
     }
 
-    async fn rejected(&self, call: &ToolCall, reason: &str) {
-        let recorded = if self.tools.contains_key(&call.name) || call.name == finding::NAME {
-            ToolOutcome::Failed { reason: "invalid-arguments".to_owned(), message: reason.to_owned() }
-        } else {
-            self.shared.undeclared(&call.id, &call.name, reason);
-            ToolOutcome::Blocked { reason: Code::UndeclaredAction.as_str().to_owned(), message: reason.to_owned() }
+    async fn rejected(&self, call: &ToolCall, why: &Rejection) {
+        let (reason, message) = (why.code().to_owned(), why.to_string());
+        let recorded = match why {
+            Rejection::UnknownTool { name: _, known: _ } => {
+                self.shared.undeclared(&call.id, &call.name, &reason, &message);
+                ToolOutcome::Blocked { reason, message }
+            }
+            Rejection::Arguments(_) => ToolOutcome::Failed { reason, message },
         };
         if let Ok(entry) = self.open(call).await
             && let Err(error) = entry.close(recorded).await
