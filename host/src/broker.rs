@@ -33,6 +33,7 @@ use std::{
     time::Instant,
 };
 
+use infraagent_api::names::Mode;
 use infraagent_guard::{
     Code, Decision, Denial,
     call::{Ambient, Call, Finding, Mutation, Read},
@@ -42,7 +43,7 @@ use infraagent_guard::{
     policy::{Policy, Tier},
     screen::{Circumstances, Claim, bytes_out, screen},
 };
-use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Request, Response};
+use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Receipt, Request, Response};
 use tokio::sync::RwLock;
 
 use self::{
@@ -51,7 +52,7 @@ use self::{
     state::State,
 };
 use crate::{
-    audit::{End, Journal, MutationOutcome, Redactor, ToolEntry},
+    audit::{End, Journal, MutationOutcome, Recorded, Redactor, ToolEntry},
     cel,
     run::{
         event::{Event, Observer, Outcome, Verdict},
@@ -183,7 +184,7 @@ impl Door {
             Decision::Propose(proposal) => self.propose(&proposal).await,
             Decision::Allow(Allowed::Ambient(permit)) => self.ambient(permit, &run).await,
             Decision::Allow(Allowed::Read(permit)) => self.read(permit).await,
-            Decision::Allow(Allowed::Mutation(permit)) => self.mutate(permit, &policy).await,
+            Decision::Allow(Allowed::Mutation(permit)) => self.mutate(permit, &run, &policy).await,
         }
     }
 
@@ -269,7 +270,7 @@ impl Door {
         answer
     }
 
-    async fn mutate(&self, permit: Permit<Mutation>, policy: &Policy) -> Result<Answer, CallError> {
+    async fn mutate(&self, permit: Permit<Mutation>, run: &ValidatedRun, policy: &Policy) -> Result<Answer, CallError> {
         let action = permit.action().and_then(|id| policy.sheet.action(id));
         let seconds = action.map_or(0, |action| action.cooldown_seconds);
         let key = CooldownKey::new(&policy.scope.cluster, permit.call(), permit.observed());
@@ -283,6 +284,9 @@ impl Door {
         self.decided(what.clone(), Some(permit.tier()), permit.action(), Verdict::Allow);
         let recorded = self.entry.intend(permit).await.map_err(|error| unrecorded(&error))?;
         let seq = recorded.seq();
+        if run.mode == Mode::Shadow {
+            return self.pretend(recorded, what).await;
+        }
         let (shared, entry) = (Arc::clone(&self.shared), Arc::clone(&self.entry));
         // The effect is not cancelled with the tool call: a change that was begun gets its outcome.
         let begun = Arc::clone(&shared.effects).read_owned().await;
@@ -301,6 +305,16 @@ impl Door {
         self.shared.observer.tell(&Event::Effect { call: self.call.to_string(), seq, what, outcome: shown });
         written.map_err(|error| unrecorded(&error))?;
         outcome.map(Answer::Receipt)
+    }
+
+    /// In a shadow run nothing is executed, and the guest is not told.
+    async fn pretend(&self, recorded: Recorded<Permit<Mutation>>, what: String) -> Result<Answer, CallError> {
+        let seq = recorded.seq();
+        let observed = recorded.into_inner().observed().map(|observed| observed.resource_version.to_string());
+        let outcome = MutationOutcome::Skipped { reason: "shadow".to_owned(), message: "allowed, and not executed: this is a shadow run".to_owned() };
+        self.entry.outcome(seq, outcome).await.map_err(|error| unrecorded(&error))?;
+        self.shared.observer.tell(&Event::Effect { call: self.call.to_string(), seq, what, outcome: Outcome::DryRun });
+        Ok(Answer::Receipt(Receipt { audit_seq: seq, changed: true, resource_version: observed }))
     }
 
     fn decided(&self, what: String, tier: Option<Tier>, action: Option<&ActionId>, verdict: Verdict) {
