@@ -11,7 +11,7 @@ use infraagent_guard::{
     Autonomy, Call, Circumstances, Claim, Decision, Policy, Screened,
     call::{Disposable, Effect, Mutation, Read, Scalable, Scale, Target, Victim, Workload},
     checks::Code,
-    decide, name,
+    decide,
     name::{ActionId, GroupResource, Namespace, ObjectName, ResourceVersion, ToolName, Uid},
     permit::{Allowed, Permit},
     policy::{Action, Environment, Grant, KubernetesGrant, Platform, Precondition, Sheet, Suspend, Tool, Verb},
@@ -234,7 +234,7 @@ pub(crate) async fn evict<E: Executor>(bench: &Bench<'_, E>, name: &str) -> Effe
 /// Deletes the object as it is now.
 pub(crate) async fn delete<E: Executor>(bench: &Bench<'_, E>, kind: Disposable, name: &str) -> Effect {
     let (group, resource) = kind.group_resource();
-    let found = bench.executor.get(&name::GroupResource::new(group, resource).unwrap(), Some("shop"), name).await.unwrap();
+    let found = bench.executor.get(&GroupResource::new(group, resource).unwrap(), Some("shop"), name).await.unwrap();
     Effect::Delete(Victim {
         kind,
         namespace: ns("shop"),

@@ -132,7 +132,7 @@ async fn what_may_not_be_looked_at_is_unknown_and_names_the_rule() {
         ("dependants", "list persistentvolumeclaims", restart(Deployment, "free"), "dependants: list persistentvolumeclaims"),
         ("dependants", "list buckets.example.com", restart(Deployment, "free"), "dependants: list buckets.example.com"),
         ("dependants", "get caches.example.com", restart(Deployment, "free"), "dependants: get caches.example.com"),
-        ("declared-data", "get stores.data.example.com", restart(StatefulSet, "store"), "dependants: get stores.data.example.com"),
+        ("declared-data", "get stores.data.example.com", restart(StatefulSet, "store"), "database-operator: get stores.data.example.com"),
     ] {
         let snapshot = load_with_faults(folder, &format!("forbidden: ['{fault}']"));
         let bench = Bench::new(&snapshot);

@@ -196,9 +196,9 @@ async fn what_would_have_been_lost_without_the_guard() {
     }
     let snapshot = load("claim-retention");
     let bench = Bench::new(&snapshot);
-    snapshot.force(&delete(&bench, infraagent_guard::call::Disposable::StatefulSet, "deleted").await);
+    snapshot.force(&delete(&bench, Disposable::StatefulSet, "deleted").await);
     assert_eq!(bench.object("persistentvolumeclaims", "data-deleted-0").await, None);
-    snapshot.force(&delete(&bench, infraagent_guard::call::Disposable::StatefulSet, "retained").await);
+    snapshot.force(&delete(&bench, Disposable::StatefulSet, "retained").await);
     assert!(bench.object("persistentvolumeclaims", "data-retained-0").await.is_some());
 }
 
