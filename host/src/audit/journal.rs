@@ -86,7 +86,7 @@ struct State {
 #[derive(Debug)]
 struct Open {
     reserved: usize,
-    /// A permit was given out: the effect may have happened.
+    /// Somebody works with it: a permit was given out, so the effect may have happened, or it is a tool call.
     handed: bool,
 }
 
@@ -152,6 +152,7 @@ impl Journal {
     pub async fn tool(self: &Arc<Self>, tool: &str, target: &str, call: &str) -> Result<ToolEntry, Error> {
         let mut state = self.state.lock().await;
         let seq = self.append(&mut state, Intent::tool(tool, target, call))?;
+        Self::hand_out(&mut state, seq);
         Ok(ToolEntry::new(Arc::clone(self), seq))
     }
 
@@ -167,9 +168,7 @@ impl Journal {
             self.seal(&mut state, seq, Outcome::new(ActionStatus::Blocked, Some("not-recorded"), message))?;
             return Err(error);
         }
-        if let Some(open) = state.open.get_mut(&seq) {
-            open.handed = true;
-        }
+        Self::hand_out(&mut state, seq);
         Ok(Recorded::new(permit, seq, 0))
     }
 
@@ -276,11 +275,17 @@ impl Journal {
         self.seal(&mut state, seq, outcome)
     }
 
+    fn hand_out(state: &mut State, seq: u32) {
+        if let Some(open) = state.open.get_mut(&seq) {
+            open.handed = true;
+        }
+    }
+
     fn append(&self, state: &mut State, mut intent: Intent) -> Result<u32, Error> {
         if state.closed {
             return Err(Error::Closed);
         }
-        for text in [&mut intent.target, &mut intent.call] {
+        for text in [&mut intent.tool, &mut intent.target, &mut intent.call] {
             *text = self.redactor().text(text).into_owned();
         }
         let seq = u32::try_from(state.status().actions.len()).unwrap_or(u32::MAX);

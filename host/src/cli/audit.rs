@@ -196,7 +196,7 @@ fn came_of(action: &ActionRecord) -> String {
     parts.extend(action.reason.as_ref().map(|reason| escape_terminal(reason).into_owned()));
     if let Some(Reads { count, denied, calls: _, digest: _ }) = &action.reads {
         let refused = if *denied > 0 { format!(", {denied} refused") } else { String::new() };
-        parts.push(format!("{count} reads{refused}"));
+        parts.push(format!("{count} {}{refused}", if *count == 1 { "read" } else { "reads" }));
     }
     if let Some(result) = &action.result {
         let short: String = result.chars().take(160).collect();

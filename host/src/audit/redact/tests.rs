@@ -142,6 +142,11 @@ fn short_secrets_do_not_erase_everything_and_overlapping_ones_do_not_shield_each
 }
 
 #[test]
+fn a_redactor_that_is_printed_for_debugging_shows_nothing() {
+    assert_eq!(format!("{:?}", Redactor::new(["topsecret"])), "Redactor { known: Known { .. } }");
+}
+
+#[test]
 fn time_grows_with_the_length_and_no_faster() {
     let redactor = Redactor::new((0..64).map(|number| format!("known-secret-number-{number}")));
     let hostile =

@@ -132,14 +132,32 @@ async fn a_permit_of_another_run_is_refused() {
 }
 
 #[tokio::test]
-async fn what_nobody_answered_is_unknown_and_what_nobody_started_is_skipped() {
+async fn what_nobody_answered_is_unknown() {
     let desk = Desk::open(bound::ENTRIES).await;
     let tool = desk.journal.tool("restart", "", "restart").await.unwrap();
     let _given_out = tool.intend(permit("web")).await.unwrap();
     desk.journal.finish(Closing { phase: RunPhase::Failed, ..closing() }).await.unwrap();
     let status = desk.read().run.status.unwrap();
-    assert_eq!(status.actions.iter().map(|entry| entry.status).collect::<Vec<_>>(), [ActionStatus::Skipped, ActionStatus::Unknown]);
+    assert_eq!(status.actions.iter().map(|entry| entry.status).collect::<Vec<_>>(), [ActionStatus::Unknown, ActionStatus::Unknown]);
     assert!(matches!(desk.verify().authentic, Answer::Yes(_)));
+}
+
+#[test]
+fn a_change_that_is_cancelled_before_its_permit_is_given_out_is_skipped() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let desk = Desk::open(bound::ENTRIES).await;
+        // The only thread that writes is busy, so the intent waits; then its caller goes away.
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || wait.recv());
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(20), desk.journal.intend(permit("web"))).await.is_err());
+        release.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        desk.journal.finish(closing()).await.unwrap();
+        let status = desk.read().run.status.unwrap();
+        assert_eq!((status.actions[0].status, status.actions[0].reason.as_deref()), (ActionStatus::Skipped, Some("interrupted")));
+        assert!(matches!(desk.verify().authentic, Answer::Yes(_)));
+    });
 }
 
 #[tokio::test]
