@@ -24,6 +24,7 @@ pub mod snapshot;
 pub mod state;
 pub mod world;
 
+<<<<<<< HEAD
 use std::{
     collections::BTreeMap,
     sync::{
@@ -393,3 +394,7 @@ fn redact(answer: Answer, redactor: &Redactor) -> Answer {
         Answer::Done | Answer::Time(_) | Answer::Reached(_) | Answer::Receipt(_) | Answer::Entry(_) | Answer::Version(_) | Answer::Keys(_) => answer,
     }
 }
+=======
+#[cfg(test)]
+mod suite;
+>>>>>>> main

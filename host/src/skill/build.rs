@@ -1,7 +1,8 @@
 //! Drives cargo: a skill in Rust becomes two core modules, the one that ships and the describer.
 //!
 //! Cargo is the one in `CARGO`, or `cargo`, and gets the environment as it is, so that any toolchain that builds for the target can be used. What it
-//! says goes to standard error as it comes. The describer is built in a target directory of its own: both builds write a file of the same name.
+//! says goes to standard error as it comes. Both builds share a target directory, since they share nearly all dependencies, and write a file of the same
+//! name; cargo would take the one for the other. So the file is removed before each build, and the one that ships is built last and stays.
 
 use std::{
     ffi::OsString,
@@ -73,12 +74,16 @@ pub struct Project {
     pub version: String,
     /// Where cargo builds.
     pub target: PathBuf,
+    /// Files that both builds write.
+    shared: Vec<PathBuf>,
 }
 
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
     target_directory: PathBuf,
+    /// Where intermediate files are, for a cargo that keeps them apart.
+    build_directory: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +92,13 @@ struct Package {
     version: String,
     manifest_path: PathBuf,
     dependencies: Vec<Dependency>,
+    targets: Vec<CargoTarget>,
+}
+
+#[derive(Deserialize)]
+struct CargoTarget {
+    name: String,
+    crate_types: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -120,34 +132,45 @@ impl Project {
         if !output.status.success() {
             return Err(Error::Metadata(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
         }
-        let Metadata { packages, target_directory } =
+        let Metadata { packages, target_directory, build_directory } =
             serde_json::from_slice(&output.stdout).map_err(|error| Error::Metadata(error.to_string()))?;
         let package = packages.into_iter().find(|package| package.manifest_path.canonicalize().is_ok_and(|path| path == manifest));
-        let Some(Package { name, version, manifest_path: _, dependencies }) = package else { return Err(Error::NoPackage(folder)) };
+        let Some(Package { name, version, manifest_path: _, dependencies, targets }) = package else {
+            return Err(Error::NoPackage(folder));
+        };
         if !dependencies.iter().any(|dependency| dependency.name == SDK) {
             return Err(Error::NoSdk(name));
         }
-        Ok(Self { folder, cargo, version, target: target_directory })
+        let library = targets.into_iter().find(|target| target.crate_types.iter().any(|kind| kind == "cdylib")).ok_or(Error::NoModule)?;
+        let file = format!("{}.wasm", library.name.replace('-', "_"));
+        let folders =
+            [Some(target_directory.clone()), build_directory].into_iter().flatten().map(|folder| folder.join(TARGET).join("release"));
+        let shared = folders.flat_map(|folder| [folder.join(&file), folder.join("deps").join(&file)]).collect();
+        Ok(Self { folder, cargo, version, target: target_directory, shared })
     }
 
-    /// The module that ships.
+    /// The module that ships. Build it last.
     pub fn module(&self) -> Result<Vec<u8>, Error> {
-        self.build(&self.target, &[])
+        self.build(&[])
     }
 
     /// The module that is asked for tools and schemas, once.
     pub fn describer(&self) -> Result<Vec<u8>, Error> {
-        self.build(&self.target.join("describer"), &["--features", "skills-sdk/describe"])
+        self.build(&["--features", "skills-sdk/describe"])
     }
 
-    fn build(&self, target: &Path, extra: &[&str]) -> Result<Vec<u8>, Error> {
+    fn build(&self, extra: &[&str]) -> Result<Vec<u8>, Error> {
+        for file in &self.shared {
+            match fs::remove_file(file) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(Error::Read { path: file.clone(), source }),
+                Ok(()) | Err(_) => {}
+            }
+        }
         let start = |source| Error::NoCargo { cargo: self.cargo.clone(), source };
         let mut cargo = Command::new(&self.cargo)
             .current_dir(&self.folder)
             .args(["rustc", "--lib", "--release", "--target", TARGET, "--crate-type", "cdylib", "--message-format=json-render-diagnostics"])
             .args(extra)
-            .arg("--target-dir")
-            .arg(target)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

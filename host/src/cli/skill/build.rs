@@ -39,10 +39,10 @@ pub(super) async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let project = Project::find(dir)?;
     let (name, version) = (&source.document.name, &source.document.version);
 
-    anstream::eprintln!("[1/3] building {name} {version} for {TARGET}");
-    let component = component::encode(&project.module()?)?;
-    anstream::eprintln!("[2/3] building its describer");
+    anstream::eprintln!("[1/3] building the describer of {name} {version}");
     let describer = component::encode(&project.describer()?)?;
+    anstream::eprintln!("[2/3] building {name} {version} for {TARGET}");
+    let component = component::encode(&project.module()?)?;
     anstream::eprintln!("[3/3] asking the describer, checking the component");
     let engine = Engine::new(EngineConfig { instances: 1, pooling: false })?;
     let tools = describe::describe(&engine, &describer).await?;
