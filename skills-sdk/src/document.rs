@@ -35,6 +35,42 @@ pub(crate) fn from_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     from_str(std::str::from_utf8(bytes).map_err(|error| Error::Invalid(error.to_string()))?)
 }
 
+/// The fields of a struct that `#[args]` reads.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Fields(Value);
+
+impl Fields {
+    /// Takes an object. Unless it is `open`, every key must be known.
+    pub fn read<'de, D: Deserializer<'de>>(deserializer: D, known: &[&str], open: bool) -> Result<Self, D::Error> {
+        let document = <Value as serde::Deserialize>::deserialize(deserializer)?;
+        match check(&document, known, open) {
+            Ok(()) => Ok(Self(document)),
+            Err(problem) => Err(serde::de::Error::custom(problem)),
+        }
+    }
+
+    /// Reads a field. Only an option may be absent.
+    pub fn field<T: DeserializeOwned, E: serde::de::Error>(&self, name: &str) -> Result<T, E> {
+        let (value, absent) = self.0.get(name).map_or((&Value::Null, true), |value| (value, false));
+        T::deserialize(Node(value)).map_err(|problem| E::custom(if absent { missing(name) } else { within(name, problem) }))
+    }
+}
+
+#[inline(never)]
+fn check(document: &Value, known: &[&str], open: bool) -> Result<(), Problem> {
+    let Value::Object(fields) = document else { return Err(unexpected(document, &"an object")) };
+    match fields.keys().find(|key| !open && !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => Err(Problem(["unknown field `", key, "`, expected one of: ", &known.join(", ")].concat())),
+    }
+}
+
+#[cold]
+fn missing(name: &str) -> Problem {
+    Problem(["missing field `", name, "`"].concat())
+}
+
 /// Something else than expected.
 #[derive(Debug)]
 struct Problem(String);
@@ -89,7 +125,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
             },
             Value::String(text) => visitor.visit_borrowed_str(text),
             Value::Array(items) => visitor.visit_seq(Items(items.iter())),
-            Value::Object(fields) => visitor.visit_map(Fields { rest: fields.iter(), current: None }),
+            Value::Object(fields) => visitor.visit_map(Entries { rest: fields.iter(), current: None }),
         }
     }
 
@@ -143,7 +179,7 @@ impl<'de> Deserializer<'de> for Node<'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
         match self.0 {
-            Value::Object(fields) => visitor.visit_map(Fields { rest: fields.iter(), current: None }),
+            Value::Object(fields) => visitor.visit_map(Entries { rest: fields.iter(), current: None }),
             other => Err(unexpected(other, &visitor)),
         }
     }
@@ -218,12 +254,12 @@ impl<'de> SeqAccess<'de> for Items<'de> {
     }
 }
 
-struct Fields<'de> {
+struct Entries<'de> {
     rest: map::Iter<'de>,
     current: Option<(&'de str, &'de Value)>,
 }
 
-impl<'de> MapAccess<'de> for Fields<'de> {
+impl<'de> MapAccess<'de> for Entries<'de> {
     type Error = Problem;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Problem> {

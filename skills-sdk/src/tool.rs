@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+#[doc(hidden)]
+pub use crate::document::Fields;
 use crate::{Error, Output, Result, document};
 
 /// A tool, as a type. Implemented by `#[tool]`.

@@ -150,29 +150,40 @@ where
 {
     let left = Duration::from_millis(u64::from(cx.remaining().millis.saturating_sub(RESERVE_MS)));
     let rolled_out = cx.wait(Watch, workload.object(), Condition::RolledOut, left.min(PATIENCE)).unwrap_or(false);
-    let now = read(cx, workload).ok();
+    Ok(tell(workload, done, receipt, rolled_out, read(cx, workload).ok().as_ref(), detail))
+}
+
+/// The answer of a tool that changed something. Not generic, so that it is compiled once.
+#[inline(never)]
+fn tell(
+    workload: &Workload,
+    done: &str,
+    receipt: &Receipt,
+    rolled_out: bool,
+    now: Option<&Rollout>,
+    detail: Option<(&str, Value)>,
+) -> Output {
     let title = [&workload.namespace, "/", &workload.name].concat();
-    let progress = match &now {
+    let progress = match now {
         Some(now) => [" (", &now.ready().to_string(), " of ", &now.wanted().to_string(), " ready)"].concat(),
         None => String::new(),
     };
-    let end = match (receipt.changed, rolled_out) {
-        (false, _) => " was as wanted already",
-        (true, true) => " and rolled out",
-        (true, false) => ", but not rolled out yet: diagnose it again before doing anything else",
+    let summary = match (receipt.changed, rolled_out) {
+        (false, _) => [&title, " was as wanted already", &progress].concat(),
+        (true, true) => [&title, " ", done, " and rolled out", &progress].concat(),
+        (true, false) => [&title, " ", done, ", but not rolled out yet: diagnose it again before doing anything else", &progress].concat(),
     };
-    let summary = if receipt.changed { [&title, " ", done, end, &progress].concat() } else { [&title, end, &progress].concat() };
     let mut content = json!({
         "workload": { "kind": kind_name(workload.kind), "namespace": workload.namespace, "name": workload.name },
         "done": done,
         "changed": receipt.changed,
         "rolledOut": rolled_out,
-        "ready": now.as_ref().map(Rollout::ready),
-        "wanted": now.as_ref().map(Rollout::wanted),
+        "ready": now.map(Rollout::ready),
+        "wanted": now.map(Rollout::wanted),
         "auditSeq": receipt.audit_seq,
     });
     if let Some((key, value)) = detail {
         content[key] = value;
     }
-    Ok(Output { content, summary })
+    Output { content, summary }
 }

@@ -7,7 +7,7 @@ use crate::cause::{Kind, brief};
 use crate::evidence::{Evidence, Found, is_about, last_seen};
 use crate::pods::{is_ready, words};
 use crate::view::{View, views};
-use crate::workload::{REVISION, Rollout, kind_name};
+use crate::workload::{self, Rollout, kind_name};
 
 /// The most objects of a kind that are taken in.
 const MOST: u32 = 1_000;
@@ -38,13 +38,13 @@ pub struct DiagnoseArgs {
 #[tool(actions = [Watch, ReadLogs])]
 pub fn diagnose_rollout(cx: &Cx<Self>, args: DiagnoseArgs) -> Result<Output> {
     let DiagnoseArgs { kind, namespace, name } = args;
-    let workload = Workload::new(kind, namespace, name);
-    let rollout = Rollout::new(kind, cx.get_json(Watch, &workload.object(), &[])?);
+    let target = Workload::new(kind, namespace, name);
+    let rollout = Rollout::new(kind, cx.get_json(Watch, &target.object(), &[])?);
     let labels = rollout.labels();
 
     let mut complete = true;
     let mut list = |resource: &str, labels: &str, select: &[&str]| {
-        let query = Query::<Value>::of(Resource::new(resource)).namespace(&workload.namespace).select(select.iter().copied());
+        let query = Query::<Value>::of(Resource::new(resource)).namespace(&target.namespace).select(select.iter().copied());
         let query = if labels.is_empty() { query } else { query.labels(labels) };
         let found = cx.list_all(Watch, query, MOST)?;
         complete = complete && found.complete;
@@ -59,7 +59,7 @@ pub fn diagnose_rollout(cx: &Cx<Self>, args: DiagnoseArgs) -> Result<Output> {
     let quotas = list("resourcequotas", "", &[])?;
 
     let causes = evidence.causes(&rollout);
-    let logs = read_logs(cx, &workload.namespace, &causes);
+    let logs = read_logs(cx, &target.namespace, &causes);
     let (verdict, next_step, line) = match causes.first() {
         Some(found) => ("broken", found.cause.kind.next_step(), [found.cause.kind.code(), ": ", &found.cause.line].concat()),
         None if rollout.is_done() => ("healthy", "nothing: the newest revision runs everywhere", "healthy".to_owned()),
@@ -92,7 +92,7 @@ fn about(rollout: &Rollout) -> Value {
         "kind": kind_name(rollout.kind),
         "namespace": rollout.namespace(),
         "name": rollout.name(),
-        "revision": rollout.view().text(REVISION),
+        "revision": workload::revision(rollout.view()),
         "wanted": rollout.wanted(),
         "updated": rollout.updated(),
         "ready": rollout.ready(),
@@ -107,7 +107,7 @@ fn images(workload: View<'_>) -> Value {
 
 fn revision(set: View<'_>) -> Value {
     json!({
-        "revision": set.text(REVISION),
+        "revision": workload::revision(set),
         "wanted": set.number("/spec/replicas"),
         "ready": set.number("/status/readyReplicas"),
         "images": images(set),
@@ -143,7 +143,7 @@ fn conditions(workload: View<'_>) -> Value {
     let mut odd = workload.items("/status/conditions");
     odd.retain(|condition| (condition.text("/status") == "True") == (condition.text("/type") == "ReplicaFailure"));
     told(&odd, |condition| {
-        let text = |pointer| condition.text(pointer);
+        let text = |path| condition.text(path);
         Value::from(brief(&[text("/type"), "=", text("/status"), " ", text("/reason"), ": ", text("/message")].concat(), LINE))
     })
 }
@@ -202,7 +202,7 @@ fn related(evidence: &Evidence, rollout: &Rollout, causes: &[Found], logs: &[Val
 }
 
 fn event_line(event: &View<'_>) -> Value {
-    let (text, about) = (|pointer| event.text(pointer), event.at("/involvedObject"));
+    let (text, about) = (|path| event.text(path), event.at("/involvedObject"));
     let times = event.number("/series/count").max(event.number("/count")).max(1).to_string();
     let about = [about.text("/kind"), "/", about.text("/name"), " x", &times].concat();
     Value::from(brief(&[last_seen(*event), " ", text("/type"), " ", text("/reason"), " ", &about, ": ", text("/message")].concat(), LINE))

@@ -2,10 +2,10 @@
 
 use skills_sdk::prelude::*;
 
-use crate::cause::{Cause, Kind, brief};
+use crate::cause::{Cause, Kind, brief, contains};
 use crate::pods;
 use crate::view::{View, views};
-use crate::workload::{REVISION, Rollout};
+use crate::workload::{self, Rollout};
 
 /// What was read of the namespaces that a question is about.
 pub(crate) struct Evidence {
@@ -90,7 +90,7 @@ impl Evidence {
             let failed = self.events(&|event| event.text("/reason") == "FailedCreate" && is_about(event, rollout.view()));
             failed.last().map(|event| event.text("/message").to_owned())
         })?;
-        let kind = if message.contains("exceeded quota") { Kind::QuotaExceeded } else { Kind::PodsRefused };
+        let kind = if contains(&message, "exceeded quota") { Kind::QuotaExceeded } else { Kind::PodsRefused };
         Some(Cause::new(kind, brief(&message, 400)))
     }
 }
@@ -119,7 +119,7 @@ pub(crate) fn revisions<'a>(sets: &'a [Value], rollout: &Rollout) -> Vec<View<'a
 
 /// The revision that a deployment or a replica set stands for.
 pub(crate) fn revision(object: View<'_>) -> Option<u64> {
-    object.text(REVISION).parse().ok()
+    workload::revision(object).parse().ok()
 }
 
 /// Whether the controller of an object is this one: by uid, or by kind and name where the host's projection keeps no uid of owners.

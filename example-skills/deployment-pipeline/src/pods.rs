@@ -2,7 +2,7 @@
 
 use skills_sdk::kinds::Time;
 
-use crate::cause::{Cause, Kind, brief};
+use crate::cause::{Cause, Kind, brief, contains};
 use crate::view::View;
 
 /// How much of a message is told.
@@ -187,7 +187,7 @@ impl Container<'_> {
     fn killed_by(&self, probe: &str) -> Option<String> {
         let killed = self.events.iter().any(|event| {
             let message = event.text("/message");
-            event.text("/reason") == "Killing" && message.contains(&[probe, " probe"].concat()) && self.is_named_in(message)
+            event.text("/reason") == "Killing" && contains(message, &[probe, " probe"].concat()) && self.is_named_in(message)
         });
         killed.then(|| self.probe(probe).unwrap_or_else(|| "no answer recorded".to_owned()))
     }
@@ -196,8 +196,8 @@ impl Container<'_> {
     fn probe(&self, which: &str) -> Option<String> {
         let failed = self.events.iter().rev().filter(|event| event.text("/reason") == "Unhealthy").find_map(|event| {
             let place = event.text("/involvedObject/fieldPath");
-            let (probe, answer) = event.text("/message").split_once(" probe ")?;
-            let (_, answer) = answer.split_once(':')?;
+            let (probe, answer) = event.text("/message").split_once(':')?;
+            let (probe, _) = probe.split_once(' ')?;
             (probe.eq_ignore_ascii_case(which) && (place.is_empty() || self.is_named_in(place))).then_some(answer)
         });
         failed.map(|answer| brief(answer, MESSAGE))
@@ -233,12 +233,12 @@ fn refusal(message: &str) -> Option<Kind> {
         (Kind::ImagePull, &["no such host", "timeout", "connection refused", "tls", "toomanyrequests", "too many requests"]),
     ];
     let message = message.to_ascii_lowercase();
-    MEANINGS.iter().find(|(_, words)| words.iter().any(|word| message.contains(word))).map(|(kind, _)| *kind)
+    MEANINGS.iter().find(|(_, words)| words.iter().any(|word| contains(&message, word))).map(|(kind, _)| *kind)
 }
 
 /// `configmap "x" not found`, `secret "x" not found`, `couldn't find key k in ConfigMap ns/x`.
 fn is_missing_reference(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    let says = |word: &str| message.contains(word);
+    let says = |word: &str| contains(&message, word);
     (says("configmap") || says("secret")) && (says("not found") || says("couldn't find key") || says("references non-existent"))
 }

@@ -4,9 +4,6 @@ use skills_sdk::prelude::*;
 
 use crate::view::View;
 
-/// Where a deployment and its replica sets write which revision they are.
-pub(crate) const REVISION: &str = "/metadata/annotations/deployment.kubernetes.io~1revision";
-
 /// A workload and its rollout.
 #[derive(Debug)]
 pub(crate) struct Rollout {
@@ -108,6 +105,11 @@ impl Rollout {
             WorkloadKind::DaemonSet => "DaemonSet",
         }
     }
+}
+
+/// Which revision a deployment or a replica set says that it is.
+pub(crate) fn revision(object: View<'_>) -> &str {
+    object.at("/metadata/annotations").0.get("deployment.kubernetes.io/revision").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// As the arguments of the tools and their answers say it.
