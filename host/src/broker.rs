@@ -24,7 +24,6 @@ pub mod snapshot;
 pub mod state;
 pub mod world;
 
-<<<<<<< HEAD
 use std::{
     collections::BTreeMap,
     sync::{
@@ -394,7 +393,6 @@ fn redact(answer: Answer, redactor: &Redactor) -> Answer {
         Answer::Done | Answer::Time(_) | Answer::Reached(_) | Answer::Receipt(_) | Answer::Entry(_) | Answer::Version(_) | Answer::Keys(_) => answer,
     }
 }
-=======
+
 #[cfg(test)]
 mod suite;
->>>>>>> main

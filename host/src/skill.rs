@@ -1,18 +1,9 @@
-<<<<<<< HEAD
-//! Skills as packages: a folder becomes one component with its manifest, and a component is looked at, judged, compiled and loaded.
-//!
-//! In the order of a build: [`source`] reads `SKILL.md` and `actions.yaml`, [`build`] drives cargo, [`component`] makes components of core modules,
-//! [`pack`] joins component and manifest and asks for the admission verdict. [`inspect`] and [`verdict`] look at a finished component without running or
-//! compiling it, [`world`] writes the contract that exactly fits a sheet, [`scaffold`] begins a new skill. In the order of a run: [`load`] admits, takes
-//! compiled code from [`cache`] or a child process, and loads it.
-=======
 //! Skills as packages: a folder becomes one component with its manifest, and a component is looked at and judged.
 //!
 //! In the order of a build: [`source`] reads `SKILL.md` and `actions.yaml`, [`build`] drives cargo, [`component`] makes components of core modules,
 //! [`pack`] joins component and manifest and asks for the admission verdict. [`inspect`] and [`verdict`] look at a finished component without running or
 //! compiling it, [`world`] writes the contract that exactly fits a sheet, [`scaffold`] begins a new skill. [`load`] makes a component ready to run,
 //! through the child that compiles and the [`cache`] of its results.
->>>>>>> main
 
 pub mod actions;
 pub mod build;
