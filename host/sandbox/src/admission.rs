@@ -113,7 +113,9 @@ pub fn admit(component: &[u8]) -> Result<Admitted, Vec<Refusal>> {
 /// Decides on a component that must import nothing: a describer or an evaluator.
 pub(crate) fn admit_without_imports(component: &[u8]) -> Result<Vec<(String, bool)>, Refusal> {
     let found = scan(component).map_err(|(code, message)| Refusal::new(code, message))?;
-    match found.imports.first() {
+    // The contract's types alone grant nothing.
+    let grants = |import: &&Import| !functions(import).is_empty() || !matches!(check_import(import), Ok(Some(TYPES)));
+    match found.imports.iter().find(grants) {
         None => Ok(found.exports),
         Some(import) => {
             let message = format!("the component imports `{}`, but must import nothing", printable(&import.name, 128));
