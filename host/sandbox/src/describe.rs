@@ -1,6 +1,6 @@
 //! Learns the tools of a skill from its describer: a component without imports that is run once, under limits, and thrown away.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use tokio::time::timeout;
 
@@ -8,7 +8,6 @@ use crate::{
     admission::{Refusal, admit_without_imports, check_exports},
     bindings::description::{DescriberPre, exports::infraagent::skill::description as guest},
     broker::{Answering, Broker, CallError, Request},
-    capabilities,
     compiled::Authentic,
     contract::DESCRIPTION,
     engine::{Engine, EngineError},
@@ -53,10 +52,7 @@ pub async fn describe(engine: &Engine, component: &[u8]) -> Result<Vec<ToolDescr
 /// Runs a describer that was admitted and compiled elsewhere.
 pub async fn run(engine: &Engine, code: &Authentic) -> Result<Vec<ToolDescription>, DescribeError> {
     let broken = |error: wasmtime::Error| EngineError::Load(format!("{error:#}"));
-    let mut linker = engine.linker();
-    // Nothing but the contract's types.
-    capabilities::link(&mut linker, &BTreeSet::new()).map_err(broken)?;
-    let pre = linker.instantiate_pre(&engine.load(code)?).map_err(broken)?;
+    let pre = engine.linker().instantiate_pre(&engine.load(code)?).map_err(broken)?;
     let pre = DescriberPre::new(pre).map_err(broken)?;
     let limits = Limits::DEFAULT;
     let _turn = engine.turn().await;
