@@ -8,7 +8,7 @@ use infraagent_guard::{
 use crate::audit::Redactor;
 
 /// Writes a guest's log line to the program's log, redacted, as a value: it can never pass for a line of the host.
-pub fn write(tool: &ToolName, call: &str, line: &LogLine, redactor: &Redactor) {
+pub(super) fn write(tool: &ToolName, call: &str, line: &LogLine, redactor: &Redactor) {
     let LogLine { level, message, fields } = line;
     let message = redactor.text(message);
     let fields = fields.iter().map(|(key, value)| format!("{key}={}", redactor.text(value))).collect::<Vec<_>>().join(" ");
