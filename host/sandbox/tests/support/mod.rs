@@ -1,7 +1,7 @@
 //! What tests of the sandbox share: components made of core WebAssembly text for the real contract, manifests, and a broker that records what it is asked.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
@@ -77,7 +77,7 @@ pub fn guest_with_memory(memory: &str, imports: &str, items: &str, code: &str) -
 pub fn component(core: &str, world: &str, extra: &str) -> Vec<u8> {
     let mut module = wat::parse_str(core).unwrap_or_else(|error| panic!("{error}\n{core}"));
     let mut resolve = Resolve::default();
-    let (mut package, _) = resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit")).expect("the contract");
+    let (mut package, _) = resolve.push_dir(contract()).expect("the contract");
     if !extra.is_empty() {
         package = resolve.push_str("extra.wit", extra).unwrap_or_else(|error| panic!("{error:?}"));
     }
@@ -88,6 +88,12 @@ pub fn component(core: &str, world: &str, extra: &str) -> Vec<u8> {
         .module(&module)
         .and_then(|mut encoder| encoder.encode())
         .unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+/// The folder `wit` at the top: tests of more than one crate use this file.
+fn contract() -> PathBuf {
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("wit"));
+    above.into_iter().find(|folder| folder.join("skill.wit").is_file()).expect("the contract is in a folder above")
 }
 
 /// A manifest with one tool, `work`, that lists every action.
