@@ -35,47 +35,6 @@ impl fmt::Display for Invalid {
 
 impl core::error::Error for Invalid {}
 
-macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $what:literal, $expected:literal, $valid:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $type(String);
-
-        impl $type {
-            /// Accepts exactly what the type's description says; nothing is trimmed, folded or decoded.
-            pub fn parse(input: &str) -> Result<Self, Invalid> {
-                let valid: fn(&str) -> bool = $valid;
-                if valid(input) { Ok(Self(input.to_owned())) } else { Err(Invalid::new($what, input, $expected)) }
-            }
-
-            /// The text as it was given.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl core::str::FromStr for $type {
-            type Err = Invalid;
-
-            fn from_str(input: &str) -> Result<Self, Invalid> {
-                Self::parse(input)
-            }
-        }
-
-        impl core::borrow::Borrow<str> for $type {
-            fn borrow(&self) -> &str {
-                &self.0
-            }
-        }
-    };
-}
-
 fn is_label(input: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&input.len()) && input.bytes().all(inner) && !input.starts_with('-') && !input.ends_with('-')
@@ -87,7 +46,7 @@ fn is_subdomain(input: &str) -> bool {
     (1..=253).contains(&input.len()) && input.split('.').all(is_part)
 }
 
-fn is_word(input: &str, max: usize, extra: &[u8]) -> bool {
+pub(crate) fn is_word(input: &str, max: usize, extra: &[u8]) -> bool {
     (1..=max).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b)) && !input.contains("..")
 }
 

@@ -21,25 +21,14 @@ use crate::{
     policy::{Method, Verb},
 };
 
-/// A text with wildcards: `*` matches anything but `/`, `**` anything at all. Matching backtracks, in time of pattern length times text length.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Glob(String);
+name!(
+    /// A text with wildcards: `*` matches anything but `/`, `**` anything at all. At most 512 printable ASCII characters without spaces.
+    /// Matching takes time of pattern length times text length.
+    Glob, "pattern", "1 to 512 printable characters without spaces",
+    |s| (1..=512).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_graphic())
+);
 
 impl Glob {
-    /// At most 512 printable ASCII characters without spaces.
-    pub fn parse(input: &str) -> Result<Self, Invalid> {
-        if (1..=512).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_graphic()) {
-            Ok(Self(input.to_owned()))
-        } else {
-            Err(Invalid::new("pattern", input, "1 to 512 printable characters without spaces"))
-        }
-    }
-
-    /// The pattern as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// True if it matches everything.
     pub fn is_any(&self) -> bool {
         matches!(self.0.as_str(), "*" | "**")
@@ -74,12 +63,6 @@ impl Glob {
                 (a.starts_with(b) || b.starts_with(a)) && (y.ends_with(z) || z.ends_with(y))
             }
         }
-    }
-}
-
-impl fmt::Display for Glob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

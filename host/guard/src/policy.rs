@@ -27,24 +27,15 @@ words! {
 
 words! {
     /// How dangerous a call is. There is no tier for data mutations, since no call is one.
-    Tier {
-        /// Changes nothing.
-        Read = "read",
-        /// Reversible.
-        ServiceMutation = "service-mutation",
-        /// Not reversible, but touches no data.
-        DestructiveMutation = "destructive-mutation",
-    }
-}
-
-impl Tier {
+    Tier,
     /// The autonomy that acts on it without asking.
-    pub fn needs(self) -> Autonomy {
-        match self {
-            Self::Read => Autonomy::Observe,
-            Self::ServiceMutation => Autonomy::AutomateSafe,
-            Self::DestructiveMutation => Autonomy::AutomateDestructive,
-        }
+    needs: Autonomy {
+        /// Changes nothing.
+        Read = "read" => Autonomy::Observe,
+        /// Reversible.
+        ServiceMutation = "service-mutation" => Autonomy::AutomateSafe,
+        /// Not reversible, but touches no data.
+        DestructiveMutation = "destructive-mutation" => Autonomy::AutomateDestructive,
     }
 }
 
@@ -337,68 +328,51 @@ impl Grant {
 
 words! {
     /// The verbs of the contract on cluster objects.
-    Verb {
-        /// Reads one object.
-        Get = "get",
-        /// Reads many.
-        List = "list",
-        /// Reads the log of a pod.
-        Logs = "logs",
-        /// Waits for one object.
-        Wait = "wait",
-        /// Rolling restart.
-        Restart = "restart",
-        /// Number of replicas.
-        Scale = "scale",
-        /// Pause and resume a rollout.
-        Pause = "pause",
-        /// Evict a pod.
-        Evict = "evict",
-        /// Cordon and uncordon a node.
-        Cordon = "cordon",
-        /// Ask a GitOps tool.
-        RequestSync = "request-sync",
-        /// Delete a disposable object.
-        Delete = "delete",
-        /// Roll a Deployment back.
-        Rollback = "rollback",
-    }
-}
-
-impl Verb {
+    Verb,
     /// The tier of the verb.
-    pub fn tier(self) -> Tier {
-        match self {
-            Self::Get | Self::List | Self::Logs | Self::Wait => Tier::Read,
-            Self::Restart | Self::Scale | Self::Pause | Self::Evict | Self::Cordon | Self::RequestSync => Tier::ServiceMutation,
-            Self::Delete | Self::Rollback => Tier::DestructiveMutation,
-        }
+    tier: Tier {
+        /// Reads one object.
+        Get = "get" => Tier::Read,
+        /// Reads many.
+        List = "list" => Tier::Read,
+        /// Reads the log of a pod.
+        Logs = "logs" => Tier::Read,
+        /// Waits for one object.
+        Wait = "wait" => Tier::Read,
+        /// Rolling restart.
+        Restart = "restart" => Tier::ServiceMutation,
+        /// Number of replicas.
+        Scale = "scale" => Tier::ServiceMutation,
+        /// Pause and resume a rollout.
+        Pause = "pause" => Tier::ServiceMutation,
+        /// Evict a pod.
+        Evict = "evict" => Tier::ServiceMutation,
+        /// Cordon and uncordon a node.
+        Cordon = "cordon" => Tier::ServiceMutation,
+        /// Ask a GitOps tool.
+        RequestSync = "request-sync" => Tier::ServiceMutation,
+        /// Delete a disposable object.
+        Delete = "delete" => Tier::DestructiveMutation,
+        /// Roll a Deployment back.
+        Rollback = "rollback" => Tier::DestructiveMutation,
     }
 }
 
 words! {
     /// The HTTP methods of the contract. There is no DELETE.
-    Method {
-        /// Reads.
-        Get = "GET",
-        /// Reads the head only.
-        Head = "HEAD",
-        /// Writes.
-        Post = "POST",
-        /// Writes.
-        Put = "PUT",
-        /// Writes.
-        Patch = "PATCH",
-    }
-}
-
-impl Method {
+    Method,
     /// True for GET and HEAD.
-    pub fn reads(self) -> bool {
-        match self {
-            Self::Get | Self::Head => true,
-            Self::Post | Self::Put | Self::Patch => false,
-        }
+    reads: bool {
+        /// Reads.
+        Get = "GET" => true,
+        /// Reads the head only.
+        Head = "HEAD" => true,
+        /// Writes.
+        Post = "POST" => false,
+        /// Writes.
+        Put = "PUT" => false,
+        /// Writes.
+        Patch = "PATCH" => false,
     }
 }
 

@@ -1,15 +1,15 @@
 //! Everything that can be decided without looking at the world. Nothing is read before a call has passed here, so a forged call is no oracle and no load.
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
-use core::slice;
+use core::{ops::Deref, slice};
 
 use crate::{
     call::{Ambient, Call, Effect, Finding, HttpRequest, McpCall, Mutation, Read},
     checks::{Check, Checks, Code, Denial, Outcome},
     name::{ActionId, GroupResource, Namespace, ToolName},
     pattern::Subject,
-    permit::Reach,
-    policy::{Action, Autonomy, Endpoint, Grant, HttpGrant, KubernetesGrant, McpGrant, Method, Policy, Scope, Suspend, Tier, Tool, Verb},
+    permit::{Grounds, Reach},
+    policy::{Action, Autonomy, Endpoint, Grant, HttpGrant, KubernetesGrant, McpGrant, Method, Policy, Suspend, Tier, Tool, Verb},
     view::{Object, View},
 };
 
@@ -42,12 +42,7 @@ pub struct Circumstances {
 #[must_use = "a screened call must be decided"]
 pub struct Screened {
     pub(crate) call: Call,
-    pub(crate) action: Option<ActionId>,
-    pub(crate) tier: Tier,
-    pub(crate) checks: Checks,
-    pub(crate) scope: Arc<Scope>,
-    pub(crate) policy: Arc<str>,
-    pub(crate) reach: Reach,
+    pub(crate) grounds: Grounds,
     pub(crate) propose: bool,
 }
 
@@ -56,25 +51,13 @@ impl Screened {
     pub fn call(&self) -> &Call {
         &self.call
     }
+}
 
-    /// The action that covers it.
-    pub fn action(&self) -> Option<&ActionId> {
-        self.action.as_ref()
-    }
+impl Deref for Screened {
+    type Target = Grounds;
 
-    /// The tier.
-    pub fn tier(&self) -> Tier {
-        self.tier
-    }
-
-    /// The checks so far.
-    pub fn checks(&self) -> &Checks {
-        &self.checks
-    }
-
-    /// The namespaces that the call may look into.
-    pub fn reach(&self) -> &Reach {
-        &self.reach
+    fn deref(&self) -> &Grounds {
+        &self.grounds
     }
 }
 
@@ -137,7 +120,8 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
     match (refused, tier) {
         (None, Some(tier)) => {
             let (scope, policy) = (Arc::clone(&policy.scope), Arc::clone(&policy.revision));
-            Ok(Screened { call, action: claimed, tier, checks, scope, policy, reach: places.reach, propose })
+            let grounds = Grounds { action: claimed, tier, checks, scope, policy, observed: None, reach: places.reach };
+            Ok(Screened { call, grounds, propose })
         }
         // An unknown tier has failed above; if it had not, it would be refused here all the same.
         (refused, tier) => {

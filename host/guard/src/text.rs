@@ -14,36 +14,13 @@ use crate::{
 /// The longest text of a call in bytes; a longer one ends in `…`.
 pub const MAX_TEXT: usize = 600;
 
-/// Keeps a text within [`MAX_TEXT`] and on one line, whatever is written to it.
-struct Line<'a, 'f> {
-    out: &'a mut fmt::Formatter<'f>,
-    left: usize,
-}
-
-impl Write for Line<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars().map(|c| if c.is_control() { '?' } else { c }) {
-            match self.left.checked_sub(c.len_utf8()) {
-                Some(left) if left >= '…'.len_utf8() => {
-                    self.left = left;
-                    self.out.write_char(c)?;
-                }
-                Some(_) | None if self.left > 0 => {
-                    self.left = 0;
-                    self.out.write_char('…')?;
-                }
-                Some(_) | None => {}
-            }
-        }
-        Ok(())
-    }
-}
-
 macro_rules! one_line {
     ($($type:ident),+) => {$(
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.write(&mut Line { out: f, left: MAX_TEXT })
+                let mut text = String::new();
+                self.write(&mut text)?;
+                f.write_str(&one_line(&text))
             }
         }
     )+};
@@ -51,8 +28,17 @@ macro_rules! one_line {
 
 one_line!(Call, Ambient, Read, Mutation, ObjectRef);
 
+fn one_line(text: &str) -> String {
+    let (mut line, most) = (text.replace(char::is_control, "?"), MAX_TEXT.saturating_sub('…'.len_utf8()));
+    if line.len() > most {
+        line.truncate(line.floor_char_boundary(most));
+        line.push('…');
+    }
+    line
+}
+
 impl Call {
-    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
+    fn write(&self, f: &mut String) -> fmt::Result {
         match self {
             Self::Ambient(call) => call.write(f),
             Self::Read(call) => call.write(f),
@@ -62,7 +48,7 @@ impl Call {
 }
 
 impl Ambient {
-    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
+    fn write(&self, f: &mut String) -> fmt::Result {
         match self {
             Self::Log(_) => f.write_str("log.emit"),
             Self::Finding(finding) => {
@@ -80,7 +66,7 @@ impl Ambient {
 }
 
 impl Read {
-    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
+    fn write(&self, f: &mut String) -> fmt::Result {
         match self {
             Self::Get(get) => write!(f, "kubectl.get {}", get.object),
             Self::List(list) => {
@@ -112,7 +98,7 @@ impl Read {
 }
 
 impl Mutation {
-    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
+    fn write(&self, f: &mut String) -> fmt::Result {
         let words = match &self.effect {
             Effect::Restart(_) => "kubectl.rollout restart",
             Effect::Scale(_) => "kubectl.scale",
@@ -143,12 +129,12 @@ impl Mutation {
 }
 
 /// The query is left out: it may carry what a skill read elsewhere.
-fn request(f: &mut Line<'_, '_>, method: Method, request: &HttpRequest) -> fmt::Result {
+fn request(f: &mut String, method: Method, request: &HttpRequest) -> fmt::Result {
     write!(f, "http.{} {}:{}", method.as_str().to_ascii_lowercase(), request.endpoint, request.path)
 }
 
 impl ObjectRef {
-    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
+    fn write(&self, f: &mut String) -> fmt::Result {
         write!(f, "{}/{}", self.kind.kind.kind().singular(), self.name)?;
         self.namespace.as_ref().map_or(Ok(()), |namespace| write!(f, " -n {namespace}"))
     }
