@@ -22,6 +22,10 @@ pub enum Call {
 }
 
 impl Call {
+    pub(crate) fn mutates(&self) -> bool {
+        matches!(self, Self::Mutation(_))
+    }
+
     /// False if a number or text is beyond the bounds that its field states.
     pub(crate) fn is_bounded(&self) -> bool {
         match self {
@@ -514,6 +518,8 @@ macro_rules! kinds {
         impl $type {
             /// Every value.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            pub(crate) const KINDS: &'static [(&'static str, &'static str)] = &[$(($group, $resource)),+];
 
             /// API group and plural resource.
             pub fn group_resource(self) -> (&'static str, &'static str) {

@@ -46,6 +46,12 @@ pub enum Outcome {
     Fail(Code),
 }
 
+impl From<Result<(), Code>> for Outcome {
+    fn from(result: Result<(), Code>) -> Self {
+        result.map_or_else(Self::Fail, |()| Self::Pass)
+    }
+}
+
 /// The outcomes of all checks. Its text is the `checks` of an audit entry: `action=pass tier=pass autonomy=fail:tier-not-granted ...`, without the skipped ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checks([Outcome; 11]);
@@ -55,9 +61,9 @@ impl Checks {
         Self([Outcome::Skipped; 11])
     }
 
-    pub(crate) fn set(&mut self, check: Check, outcome: Outcome) {
+    pub(crate) fn set(&mut self, check: Check, outcome: impl Into<Outcome>) {
         if let Some(slot) = self.0.get_mut(check as usize) {
-            *slot = outcome;
+            *slot = outcome.into();
         }
     }
 
@@ -149,6 +155,13 @@ words! {
         Cooldown = "cooldown" => "the action is cooling down on this target",
         /// A human must approve.
         ApprovalRequired = "approval-required" => "the agent's autonomy only allows to propose this: it was written down for a human",
+    }
+}
+
+impl Code {
+    /// The refusal of what is not so.
+    pub(crate) fn unless(self, fine: bool) -> Result<(), Self> {
+        if fine { Ok(()) } else { Err(self) }
     }
 }
 

@@ -24,7 +24,7 @@ pub enum Decision {
 
 /// Decides a screened call. `facts` are needed for mutations only; a mutation without facts is denied.
 pub fn decide(screened: Screened, facts: Option<Facts>) -> Decision {
-    let Screened { call, mut grounds, propose } = screened;
+    let Screened { call, mut grounds } = screened;
     let mutation = match call {
         Call::Ambient(call) => return Decision::Allow(Allowed::Ambient(Permit { call, grounds })),
         Call::Read(call) => return Decision::Allow(Allowed::Read(Permit { call, grounds })),
@@ -34,14 +34,11 @@ pub fn decide(screened: Screened, facts: Option<Facts>) -> Decision {
     // The first detail is kept: it belongs to the first failure.
     let mut detail = None;
     let mut settle = |check, verdict: Verdict| {
-        let outcome = verdict.map_or_else(
-            |(code, what)| {
-                detail = detail.take().or(what);
-                Outcome::Fail(code)
-            },
-            |()| Outcome::Pass,
-        );
-        grounds.checks.set(check, outcome);
+        let refused = verdict.map_err(|(code, what)| {
+            detail = detail.take().or(what);
+            code
+        });
+        grounds.checks.set(check, refused);
     };
     match &facts {
         None => settle(Check::Data, Err((Code::Unknown, Some(String::from("no facts were gathered"))))),
@@ -60,7 +57,10 @@ pub fn decide(screened: Screened, facts: Option<Facts>) -> Decision {
         grounds.observed = Some(observed);
     }
     let permit = Permit { call: mutation, grounds };
-    if propose { Decision::Propose(Proposal { permit }) } else { Decision::Allow(Allowed::Mutation(permit)) }
+    match permit.checks.outcome(Check::Autonomy) {
+        Outcome::Pass => Decision::Allow(Allowed::Mutation(permit)),
+        Outcome::Propose | Outcome::Skipped | Outcome::Fail(_) => Decision::Propose(Proposal { permit }),
+    }
 }
 
 type Verdict = Result<(), (Code, Option<String>)>;

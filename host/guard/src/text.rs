@@ -1,13 +1,12 @@
 //! How a call is written down: one line for the record, the timeline and proposals, without control characters. No content of a body, an argument or a log
 //! line is in it. It is for reading and for search; what a record is bound to is the call itself.
 
-use alloc::string::String;
+use alloc::{format, string::String};
 use core::fmt::{self, Write};
 
 use crate::{
-    call::{Ambient, Call, Effect, HttpRequest, Mutation, ObjectRef, Read},
+    call::{Ambient, Call, Effect, Mutation, ObjectRef, Read},
     name::GroupResource,
-    policy::Method,
     view::{Object, View},
 };
 
@@ -68,13 +67,10 @@ impl Ambient {
 impl Read {
     fn write(&self, f: &mut String) -> fmt::Result {
         match self {
-            Self::Get(get) => write!(f, "kubectl.get {}", get.object),
+            Self::Get(_) => View::of_read(self).write(f, "kubectl.get"),
             Self::List(list) => {
-                write!(f, "kubectl.get {}", list.kind.kind.kind())?;
-                match &list.namespace {
-                    Some(namespace) => write!(f, " -n {namespace}")?,
-                    None => f.write_str(" -A")?,
-                }
+                let place = list.namespace.as_ref().map_or("-A".into(), |namespace| format!("-n {namespace}"));
+                write!(f, "kubectl.get {} {place}", list.kind.kind.kind())?;
                 if !list.labels.0.is_empty() {
                     write!(f, " -l {}", list.labels)?;
                 }
@@ -84,53 +80,61 @@ impl Read {
                 Ok(())
             }
             Self::Logs(logs) => {
-                write!(f, "kubectl.logs pod/{} -n {}", logs.pod, logs.namespace)?;
-                if let Some(container) = &logs.container {
-                    write!(f, " -c {container}")?;
-                }
+                View::of_read(self).write(f, "kubectl.logs")?;
+                logs.container.as_ref().map_or(Ok(()), |container| write!(f, " -c {container}"))?;
                 f.write_str(if logs.previous { " --previous" } else { "" })
             }
-            Self::Wait(wait) => write!(f, "kubectl.wait {} --for={}", wait.object, wait.condition.as_str()),
-            Self::Http(call) => request(f, call.method.into(), &call.request),
-            Self::Mcp(call) => write!(f, "mcp.{}.{}", call.server, call.tool),
+            Self::Wait(wait) => {
+                View::of_read(self).write(f, "kubectl.wait")?;
+                write!(f, " --for={}", wait.condition.as_str())
+            }
+            Self::Http(_) | Self::Mcp(_) => View::of_read(self).write(f, ""),
         }
     }
 }
 
 impl Mutation {
     fn write(&self, f: &mut String) -> fmt::Result {
-        let words = match &self.effect {
-            Effect::Restart(_) => "kubectl.rollout restart",
-            Effect::Scale(_) => "kubectl.scale",
-            Effect::Pause(_, _, true) => "kubectl.rollout pause",
-            Effect::Pause(_, _, false) => "kubectl.rollout resume",
-            Effect::Evict(..) => "kubectl.evict",
-            Effect::Cordon(_, true) => "kubectl.cordon",
-            Effect::Cordon(_, false) => "kubectl.uncordon",
-            Effect::RequestSync(..) => "gitops.sync",
-            Effect::Delete(_) => "kubectl.delete",
-            Effect::Rollback(..) => "kubectl.rollout undo",
-            Effect::Http(call) => return request(f, call.method.into(), &call.request),
-            Effect::Mcp(call) => return write!(f, "mcp.{}.{}", call.server, call.tool),
-        };
-        f.write_str(words)?;
-        if let View::Kubernetes(Object { kind: (group, resource), namespace, name, verb: _, replicas: _ }) = View::of_effect(&self.effect) {
-            let kind = GroupResource::new(group, resource).map_or_else(|_| String::from(resource), |kind| kind.singular());
-            write!(f, " {kind}/{}", name.unwrap_or_default())?;
-            namespace.map_or(Ok(()), |namespace| write!(f, " -n {namespace}"))?;
-        }
+        let view = View::of_effect(&self.effect);
         match &self.effect {
-            Effect::Scale(scale) => write!(f, " --replicas={}", scale.replicas),
-            Effect::Rollback(_, _, revision) => write!(f, " --to-revision={revision}"),
-            Effect::Restart(_) | Effect::Pause(..) | Effect::Evict(..) | Effect::Cordon(..) | Effect::RequestSync(..) => Ok(()),
-            Effect::Delete(_) | Effect::Http(_) | Effect::Mcp(_) => Ok(()),
+            Effect::Restart(_) => view.write(f, "kubectl.rollout restart"),
+            Effect::Scale(scale) => {
+                view.write(f, "kubectl.scale")?;
+                write!(f, " --replicas={}", scale.replicas)
+            }
+            Effect::Pause(_, _, true) => view.write(f, "kubectl.rollout pause"),
+            Effect::Pause(_, _, false) => view.write(f, "kubectl.rollout resume"),
+            Effect::Evict(..) => view.write(f, "kubectl.evict"),
+            Effect::Cordon(_, true) => view.write(f, "kubectl.cordon"),
+            Effect::Cordon(_, false) => view.write(f, "kubectl.uncordon"),
+            Effect::RequestSync(..) => view.write(f, "gitops.sync"),
+            Effect::Delete(_) => view.write(f, "kubectl.delete"),
+            Effect::Rollback(_, _, revision) => {
+                view.write(f, "kubectl.rollout undo")?;
+                write!(f, " --to-revision={revision}")
+            }
+            Effect::Http(_) | Effect::Mcp(_) => view.write(f, ""),
         }
     }
 }
 
-/// The query is left out: it may carry what a skill read elsewhere.
-fn request(f: &mut String, method: Method, request: &HttpRequest) -> fmt::Result {
-    write!(f, "http.{} {}:{}", method.as_str().to_ascii_lowercase(), request.endpoint, request.path)
+impl View<'_> {
+    /// `command` is for cluster objects; the others have only one.
+    fn write(&self, f: &mut String, command: &str) -> fmt::Result {
+        match self {
+            Self::Kubernetes(Object { kind: (group, resource), namespace, name, verb: _, replicas: _ }) => {
+                let kind = GroupResource::new(group, resource).map_or_else(|_| (*resource).into(), |kind| kind.singular());
+                write!(f, "{command} {kind}/{}", name.unwrap_or_default())?;
+                namespace.map_or(Ok(()), |namespace| write!(f, " -n {namespace}"))
+            }
+            // The query is left out: it may carry what a skill read elsewhere.
+            Self::Http(method, request) => {
+                write!(f, "http.{} {}:{}", method.as_str().to_ascii_lowercase(), request.endpoint, request.path)
+            }
+            Self::Mcp(call) => write!(f, "mcp.{}.{}", call.server, call.tool),
+            Self::Nothing => Ok(()),
+        }
+    }
 }
 
 impl ObjectRef {
