@@ -392,12 +392,7 @@ fn target(verbs: &'static [Verb], manner: Manner, words: &[&str], input: &str) -
 
 /// `*` crosses `/`, as it did in the original.
 fn crossing(pattern: &str) -> Result<Glob, Invalid> {
-    let parts: Vec<&str> = pattern.split('*').collect();
-    let mut wide = parts.join("**");
-    while wide.contains("***") {
-        wide = wide.replace("***", "**");
-    }
-    Glob::parse(&wide)
+    Glob::parse(&pattern.replace('*', "**"))
 }
 
 /// The default port may be left out.
@@ -405,7 +400,7 @@ fn same_origin(a: &str, b: &str) -> bool {
     let trim = |origin: &str| {
         let origin = origin.to_ascii_lowercase();
         let port = if origin.starts_with("https:") { ":443" } else { ":80" };
-        origin.strip_suffix(port).map(ToOwned::to_owned).unwrap_or(origin)
+        origin.strip_suffix(port).unwrap_or(&origin).to_owned()
     };
     trim(a) == trim(b)
 }

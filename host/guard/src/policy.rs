@@ -2,7 +2,7 @@
 //!
 //! A [`Policy`] is built anew for each call from the agent, its environment, its skills' sheets and the platform's policy, so an edit takes effect in the middle of a run.
 
-use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 
 use crate::{
     call::{Call, ReadMethod, WriteMethod},
@@ -128,24 +128,14 @@ impl Sheet {
         if let Some([first, _]) = tools.array_windows().find(|[a, b]| a.name == b.name) {
             return Err(Invalid::new("tool name", first.name.as_str(), "names that are unique across all skills of the agent"));
         }
-        for tool in &mut tools {
-            let position = |id: &ActionId| {
-                let unknown = |_| Invalid::new("action of a tool", id.as_str(), "an id that the action sheet declares");
-                actions.binary_search_by(|action| action.id.cmp(id)).map_err(unknown)
-            };
-            tool.positions = tool.actions.iter().map(position).collect::<Result<_, _>>()?;
+        let is_declared = |id: &&ActionId| actions.binary_search_by(|action| action.id.cmp(id)).is_ok();
+        if let Some(unknown) = tools.iter().flat_map(|tool| &tool.actions).find(|id| !is_declared(id)) {
+            return Err(Invalid::new("action of a tool", unknown.as_str(), "an id that the action sheet declares"));
         }
-        for (i, a) in actions.iter().enumerate() {
-            for b in actions.iter().skip(i.saturating_add(1)) {
-                if a.grant.overlaps(&b.grant) {
-                    let both = alloc::format!("{}, {}", a.id, b.id);
-                    return Err(Invalid::new(
-                        "pair of actions",
-                        &both,
-                        "mutating actions that cover no common target: which one's cooldown would count?",
-                    ));
-                }
-            }
+        let mut pairs = actions.iter().enumerate().flat_map(|(i, a)| actions.iter().skip(i.saturating_add(1)).map(move |b| (a, b)));
+        if let Some((a, b)) = pairs.find(|(a, b)| a.grant.overlaps(&b.grant)) {
+            let expected = "mutating actions that cover no common target: which one's cooldown would count?";
+            return Err(Invalid::new("pair of actions", &format!("{}, {}", a.id, b.id), expected));
         }
         Ok(Self { actions: actions.into(), tools: tools.into() })
     }
@@ -162,13 +152,7 @@ impl Sheet {
 
     /// The action with this id.
     pub fn action(&self, id: &ActionId) -> Option<&Action> {
-        self.find(id).map(|(_, action)| action)
-    }
-
-    /// Where it stands, and the action itself.
-    pub(crate) fn find(&self, id: &ActionId) -> Option<(usize, &Action)> {
-        let at = self.actions.binary_search_by(|action| action.id.cmp(id)).ok()?;
-        self.actions.get(at).map(|action| (at, action))
+        self.actions.binary_search_by(|action| action.id.cmp(id)).ok().and_then(|at| self.actions.get(at))
     }
 
     /// The tool with this name.
@@ -182,8 +166,6 @@ impl Sheet {
 pub struct Tool {
     name: ToolName,
     actions: Vec<ActionId>,
-    /// Where its actions stand in the sheet; known once it is part of one.
-    positions: Vec<usize>,
     state: bool,
 }
 
@@ -191,7 +173,7 @@ impl Tool {
     /// `state`: the skill's sheet asks for memory.
     pub fn new(name: ToolName, mut actions: Vec<ActionId>, state: bool) -> Self {
         actions.sort();
-        Self { name, actions, positions: Vec::new(), state }
+        Self { name, actions, state }
     }
 
     /// Its name.
@@ -209,8 +191,8 @@ impl Tool {
         self.state
     }
 
-    pub(crate) fn may_claim(&self, position: usize) -> bool {
-        self.positions.binary_search(&position).is_ok()
+    pub(crate) fn may_claim(&self, action: &ActionId) -> bool {
+        self.actions.binary_search(action).is_ok()
     }
 }
 
@@ -300,27 +282,23 @@ impl Grant {
 
     /// True if both cover some common change. Reads may overlap: nothing is bypassed by it.
     fn overlaps(&self, other: &Self) -> bool {
+        let meet = |a: &[Glob], b: &[Glob]| a.iter().any(|x| b.iter().any(|y| x.may_meet(y)));
         match (self, other) {
             (Self::Kubernetes(a), Self::Kubernetes(b)) => {
                 let namespaces = match (&a.namespaces, &b.namespaces) {
-                    (Some(a), Some(b)) => a.iter().any(|n| b.contains(n)),
-                    (None, None) => true,
-                    (Some(_), None) | (None, Some(_)) => false,
+                    (Some(a), Some(b)) => a.iter().any(|namespace| b.contains(namespace)),
+                    (a, b) => a.is_none() && b.is_none(),
                 };
-                let names = a.names.is_empty() || b.names.is_empty() || a.names.iter().any(|x| b.names.iter().any(|y| x.may_meet(y)));
-                a.verbs.iter().any(|v| v.tier() > Tier::Read && b.verbs.contains(v))
-                    && a.kinds.iter().any(|k| b.kinds.contains(k))
-                    && namespaces
-                    && names
+                let changes = a.verbs.iter().any(|verb| verb.tier() > Tier::Read && b.verbs.contains(verb));
+                let names = a.names.is_empty() || b.names.is_empty() || meet(&a.names, &b.names);
+                changes && namespaces && names && a.kinds.iter().any(|kind| b.kinds.contains(kind))
             }
             (Self::Http(a), Self::Http(b)) => {
-                let meet = |x: &[Glob], y: &[Glob]| x.iter().any(|x| y.iter().any(|y| x.may_meet(y)));
-                a.methods.iter().any(|m| !m.reads() && b.methods.contains(m))
-                    && meet(&a.endpoints, &b.endpoints)
-                    && meet(&a.paths, &b.paths)
+                let changes = a.methods.iter().any(|method| !method.reads() && b.methods.contains(method));
+                changes && meet(&a.endpoints, &b.endpoints) && meet(&a.paths, &b.paths)
             }
             // Whether an MCP tool changes anything is known to the environment only, so overlap is refused for all.
-            (Self::Mcp(a), Self::Mcp(b)) => a.server == b.server && a.tools.iter().any(|x| b.tools.iter().any(|y| x.may_meet(y))),
+            (Self::Mcp(a), Self::Mcp(b)) => a.server == b.server && meet(&a.tools, &b.tools),
             (Self::Kubernetes(_) | Self::Http(_) | Self::Mcp(_), _) => false,
         }
     }

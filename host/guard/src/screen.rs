@@ -69,9 +69,8 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
     let endpoint = view.endpoint(&policy.environment);
 
     let tool = policy.sheet.tool(&tool);
-    let found = claimed.as_ref().and_then(|id| policy.sheet.find(id));
-    let action = found.map(|(_, action)| action);
-    checks.set(Check::Action, covered(policy, &call, &view, tool, claimed.as_ref(), found));
+    let action = claimed.as_ref().and_then(|id| policy.sheet.action(id));
+    checks.set(Check::Action, covered(policy, &call, &view, tool, claimed.as_ref(), action));
 
     // A tool that the site calls a mutation cannot be reached through the read interface, nor the reverse.
     let listed = view.tier(&policy.environment);
@@ -136,7 +135,7 @@ fn covered(
     view: &View<'_>,
     tool: Option<&Tool>,
     claimed: Option<&ActionId>,
-    found: Option<(usize, &Action)>,
+    action: Option<&Action>,
 ) -> Result<(), Code> {
     let tool = tool.ok_or(Code::NotThisTool)?;
     Code::Malformed.unless(call.is_bounded())?;
@@ -150,8 +149,8 @@ fn covered(
         };
     }
     claimed.ok_or(Code::MissingAction)?;
-    let (position, action) = found.ok_or(Code::UndeclaredAction)?;
-    Code::NotThisTool.unless(tool.may_claim(position))?;
+    let action = action.ok_or(Code::UndeclaredAction)?;
+    Code::NotThisTool.unless(tool.may_claim(&action.id))?;
     match (&action.grant, view) {
         (Grant::Kubernetes(grant), View::Kubernetes(object)) => grant.covers(policy, object),
         (Grant::Http(grant), View::Http(method, request)) => {

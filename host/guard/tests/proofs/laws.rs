@@ -325,6 +325,21 @@ fn more_autonomy_never_takes_anything_away() {
     }
 }
 
+#[test]
+fn a_write_has_the_highest_tier_that_any_spelling_of_its_path_has_and_is_listed_only_as_spelled() {
+    let tier = |method, path| infraagent_guard::policy::tier(&send(method, "site", path), &crate::support::environment());
+    for path in ["/admin/users", "/Admin/users", "/ADMIN/USERS", "/admin/users/", "/Admin/"] {
+        assert_eq!(tier(WriteMethod::Post, path), Some(Tier::DestructiveMutation), "{path}");
+    }
+    for path in ["/issues", "/administration", "/a/admin/users"] {
+        assert_eq!(tier(WriteMethod::Post, path), Some(Tier::ServiceMutation), "{path}");
+    }
+    assert_eq!(tier(WriteMethod::Put, "/labels/bug"), Some(Tier::ServiceMutation));
+    for path in ["/Labels/bug", "/labels/bug/", "/labels/a/b"] {
+        assert_eq!(tier(WriteMethod::Put, path), None, "{path}");
+    }
+}
+
 /// Policies that differ in everything but the sheet.
 fn many_policies() -> Vec<Policy> {
     let mut many = Vec::new();
