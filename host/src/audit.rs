@@ -49,18 +49,23 @@
 pub mod bound;
 mod canonical;
 mod chain;
-mod document;
+pub mod document;
 mod entry;
 mod journal;
 pub mod key;
+mod outcome;
 pub mod redact;
 pub mod sink;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod tool;
+pub mod verify;
 
 pub use document::{Document, Unreadable};
-pub use journal::{Closing, Journal, MutationOutcome, Setup};
+pub use journal::{Closing, Journal, Setup};
 pub use key::{AuditKey, PublicKey};
+pub use outcome::MutationOutcome;
 pub use redact::Redactor;
 pub use sink::{FileSink, Sink};
 pub use terminal::{escape_terminal, escape_terminal_lines};
@@ -77,7 +82,7 @@ pub use tool::{End, ToolEntry, ToolOutcome};
 /// }
 /// ```
 ///
-/// ```compile_fail,E0599
+/// ```compile_fail,E0308
 /// use infraagent::audit::Recorded;
 /// fn twice<T>(recorded: &Recorded<T>) -> Recorded<T> {
 ///     recorded.clone()

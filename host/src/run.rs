@@ -87,3 +87,6 @@ fn ended(conclusion: &Conclusion, transcript: &converse::Transcript) -> Ended {
         proposed: tally.proposed,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,4 @@
 //! Skills: package format, sources, checks.
+
+pub mod cache;
+pub mod load;

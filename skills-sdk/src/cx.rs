@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::reference::ObjectRef;
-use crate::{Result, backend};
+use crate::{Result, backend, document};
 
 /// The context of one call of the tool `T`. It weighs nothing.
 pub struct Cx<T> {
@@ -68,7 +68,7 @@ impl<T> Cx<T> {
     ///
     /// Deserialize it into what you need, or into `serde_json::Value`.
     pub fn site<S: DeserializeOwned>(&self) -> Result<S> {
-        Ok(serde_json::from_str(&backend::site()?)?)
+        document::from_str(&backend::site()?)
     }
 
     /// Reports something worth knowing: it is recorded with the run, and perhaps sent to people.

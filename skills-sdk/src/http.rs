@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::action::id;
-use crate::{Cx, Declares, Result, UsedBy, backend, verb};
+use crate::{Cx, Declares, Result, UsedBy, backend, document, verb};
 
 /// A request that only reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl Response {
 
     /// The body as JSON.
     pub fn json<J: DeserializeOwned>(&self) -> Result<J> {
-        Ok(serde_json::from_slice(&self.body)?)
+        document::from_bytes(&self.body)
     }
 }
 

@@ -14,6 +14,7 @@ mod storage;
 mod workloads;
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 pub use batch::{Job, JobSpec, JobStatus};
 pub use core::{Event, EventSeries, EventSource, InvolvedObject, Namespace, NamespaceStatus, Service, ServicePort, ServiceSpec};
@@ -31,6 +32,7 @@ pub use workloads::{
 
 use crate::kubernetes::Query;
 use crate::reference::{ObjectRef, Ref, Resource};
+use crate::{Result, document};
 
 /// A kind of object that a skill can read.
 ///
@@ -66,6 +68,12 @@ pub trait Kind: DeserializeOwned {
     /// The object's metadata.
     fn meta(&self) -> &Meta;
 
+    /// Reads an object of this kind.
+    #[doc(hidden)]
+    fn read(document: &Value) -> Result<Self> {
+        document::read(document)
+    }
+
     /// The resource of this kind.
     fn resource() -> Resource {
         Resource { version: Self::VERSION.map(str::to_owned), ..Resource::new(Self::RESOURCE) }
@@ -89,6 +97,25 @@ pub trait Kind: DeserializeOwned {
     /// A typed reference to this object, to act on it.
     fn reference(&self) -> Ref<Self> {
         Ref::new(self.meta().namespace.clone(), self.meta().name.clone())
+    }
+}
+
+/// What a list is made of: objects of a [`Kind`], or untyped ones.
+pub trait Item: Sized {
+    /// Reads one item.
+    #[doc(hidden)]
+    fn of(document: Value) -> Result<Self>;
+}
+
+impl<K: Kind> Item for K {
+    fn of(document: Value) -> Result<Self> {
+        K::read(&document)
+    }
+}
+
+impl Item for Value {
+    fn of(document: Value) -> Result<Self> {
+        Ok(document)
     }
 }
 
@@ -152,6 +179,10 @@ macro_rules! object {
 
             fn meta(&self) -> &$crate::kinds::Meta {
                 &self.metadata
+            }
+
+            fn read(document: &serde_json::Value) -> $crate::Result<Self> {
+                $crate::kinds::json::read(document)
             }
         }
         impl $crate::kinds::$scope for $name {}

@@ -75,6 +75,7 @@ mod backend;
 #[doc(hidden)]
 pub mod bindings;
 mod cx;
+mod document;
 mod error;
 mod export;
 pub mod http;

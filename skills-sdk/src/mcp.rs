@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::action::id;
-use crate::{Action, Cx, Declares, Result, UsedBy, backend, verb};
+use crate::{Action, Cx, Declares, Result, UsedBy, backend, document, verb};
 
 /// An action on an MCP server. Implemented by `skill!` from `mcp: { server: ... }`.
 #[diagnostic::on_unimplemented(
@@ -23,7 +23,7 @@ impl<T> Cx<T> {
         A: Declares<verb::McpRead> + OnServer + UsedBy<T>,
     {
         let answer = backend::mcp_read(id(action), A::SERVER, tool, &serde_json::to_string(arguments)?)?;
-        Ok(serde_json::from_str(&answer)?)
+        document::from_str(&answer)
     }
 
     /// Calls a tool that changes something.
@@ -32,6 +32,6 @@ impl<T> Cx<T> {
         A: Declares<verb::McpMutation> + OnServer + UsedBy<T>,
     {
         let answer = backend::mcp_mutation(id(action), A::SERVER, tool, &serde_json::to_string(arguments)?, reason)?;
-        Ok(serde_json::from_str(&answer)?)
+        document::from_str(&answer)
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Cx, Remembers, Result, backend};
+use crate::{Cx, Remembers, Result, backend, document};
 
 /// The memory of a skill that says `state: true` in its sheet.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Entry {
 impl Entry {
     /// The value as JSON.
     pub fn json<J: DeserializeOwned>(&self) -> Result<J> {
-        Ok(serde_json::from_slice(&self.value)?)
+        document::from_bytes(&self.value)
     }
 }
 

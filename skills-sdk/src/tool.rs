@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Error, Output, Result};
+#[doc(hidden)]
+pub use crate::document::Fields;
+use crate::{Error, Output, Result, document};
 
 /// A tool, as a type. Implemented by `#[tool]`.
 pub trait Tool {
@@ -25,7 +27,7 @@ pub trait Tool {
     /// Runs it with arguments as JSON text.
     fn invoke(arguments: &str) -> Result<Output> {
         let arguments = if arguments.trim().is_empty() { "{}" } else { arguments };
-        Self::call(serde_json::from_str(arguments).map_err(|error| Error::Invalid(format!("arguments of `{}`: {error}", Self::NAME)))?)
+        Self::call(document::from_str(arguments).map_err(|error| of_arguments(Self::NAME, error))?)
     }
 
     /// The JSON Schema of its arguments: no references where the types allow it, no URL, nothing that a model does not need.
@@ -37,6 +39,14 @@ pub trait Tool {
         let mut schema = settings.into_generator().into_root_schema_for::<Self::Arguments>();
         schema.remove("title");
         schema.to_value()
+    }
+}
+
+#[cold]
+fn of_arguments(tool: &str, error: Error) -> Error {
+    match error {
+        Error::Invalid(message) => Error::Invalid(["arguments of `", tool, "`: ", &message].concat()),
+        other => other,
     }
 }
 

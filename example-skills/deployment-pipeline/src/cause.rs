@@ -102,6 +102,11 @@ impl Cause {
     }
 }
 
+/// Whether a text says this. The search of the standard library is made for long texts, and is 4 KB of WebAssembly.
+pub(crate) fn contains(text: &str, words: &str) -> bool {
+    text.as_bytes().windows(words.len()).any(|window| window == words.as_bytes())
+}
+
 /// The first line, and at most `most` bytes of it: messages of the kubelet can be long.
 pub(crate) fn brief(text: &str, most: usize) -> String {
     let line = text.trim().lines().next().unwrap_or_default().trim_end();

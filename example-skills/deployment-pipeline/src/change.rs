@@ -2,13 +2,12 @@
 
 use core::time::Duration;
 
-use skills_sdk::kinds::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use skills_sdk::kubernetes::Condition;
 use skills_sdk::prelude::*;
 
 use crate::actions::{PauseRollout, RestartWorkload, RollBack, ScaleWorkload, Watch};
-use crate::evidence::belongs;
-use crate::workload::{REVISION, Rollout, kind_name};
+use crate::evidence::{revision, revisions};
+use crate::workload::{Rollout, kind_name};
 
 /// How long a tool waits for a rollout at most.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -60,7 +59,7 @@ pub fn scale_workload(cx: &Cx<Self>, args: ScaleArgs) -> Result<Output> {
         return Err(Error::invalid("a daemon set has one pod per node and cannot be scaled"));
     }
     let workload = Workload::new(kind, namespace, name);
-    let before = read(cx, &workload)?.wanted;
+    let before = read(cx, &workload)?.wanted();
     let receipt = cx.scale(ScaleWorkload, &workload, replicas, &reason)?;
     outcome(cx, &workload, "scaled", &receipt, Some(("before", json!(before))))
 }
@@ -91,7 +90,7 @@ pub fn pause_rollout(cx: &Cx<Self>, args: PauseArgs) -> Result<Output> {
         (false, false) => " was not paused",
     };
     let content = json!({ "paused": paused, "changed": receipt.changed, "auditSeq": receipt.audit_seq });
-    Output::new(&content, ["the rollout of ", &namespace, "/", &name, done].concat())
+    Ok(Output { content, summary: ["the rollout of ", &namespace, "/", &name, done].concat() })
 }
 
 /// Arguments of `roll_back`.
@@ -113,20 +112,21 @@ pub fn roll_back(cx: &Cx<Self>, args: RollBackArgs) -> Result<Output> {
     let RollBackArgs { namespace, name, to_revision, reason } = args;
     let workload = Workload::new(WorkloadKind::Deployment, &namespace, &name);
     let rollout = read(cx, &workload)?;
-    let revisions = cx.list_all(Watch, ReplicaSet::within(&namespace).labels(&rollout.labels), 500)?;
-    let to_revision = target(&rollout, &revisions.items, to_revision)?;
+    let query = Query::<Value>::of(Resource::new("replicasets.apps")).namespace(&namespace).labels(rollout.labels());
+    let sets = cx.list_all(Watch, query, 500)?;
+    let to_revision = target(&rollout, &sets.items, to_revision)?;
     let receipt = cx.rollback(RollBack, &namespace, &name, to_revision, &reason)?;
     outcome(cx, &workload, "rolled back", &receipt, Some(("toRevision", json!(to_revision))))
 }
 
 /// Which revision to go back to: one that a replica set of this deployment still holds, and that is not the current one.
-fn target(rollout: &Rollout, sets: &[ReplicaSet], asked: Option<u64>) -> Result<u64> {
-    let current: Option<u64> = rollout.meta.annotations.get(REVISION).and_then(|revision| revision.parse().ok());
-    let own = sets.iter().filter(|set| belongs(&set.metadata, Deployment::KIND, &rollout.meta));
-    let held: Vec<u64> = own.filter_map(ReplicaSet::revision).filter(|revision| Some(*revision) != current).collect();
+fn target(rollout: &Rollout, sets: &[Value], asked: Option<u64>) -> Result<u64> {
+    let current = revision(rollout.view());
+    let mut held: Vec<u64> = revisions(sets, rollout).into_iter().filter_map(revision).collect();
+    held.retain(|revision| Some(*revision) != current);
     let found = match asked {
         Some(asked) => held.iter().copied().find(|revision| *revision == asked),
-        None => held.iter().copied().filter(|revision| current.is_none_or(|current| *revision < current)).max(),
+        None => held.iter().copied().find(|revision| current.is_none_or(|current| *revision < current)),
     };
     found.ok_or_else(|| {
         let held: Vec<String> = held.iter().map(u64::to_string).collect();
@@ -140,12 +140,7 @@ fn read<T>(cx: &Cx<T>, workload: &Workload) -> Result<Rollout>
 where
     Watch: skills_sdk::UsedBy<T>,
 {
-    let Workload { kind, namespace, name } = workload;
-    Ok(match kind {
-        WorkloadKind::Deployment => cx.get(Watch, Deployment::at(namespace, name))?.into(),
-        WorkloadKind::StatefulSet => cx.get(Watch, StatefulSet::at(namespace, name))?.into(),
-        WorkloadKind::DaemonSet => cx.get(Watch, DaemonSet::at(namespace, name))?.into(),
-    })
+    Ok(Rollout::new(workload.kind, cx.get_json(Watch, &workload.object(), &[])?))
 }
 
 /// Waits for the rollout and tells how far it got. Whatever happens here, the change is made, so nothing after it is an error.
@@ -155,29 +150,40 @@ where
 {
     let left = Duration::from_millis(u64::from(cx.remaining().millis.saturating_sub(RESERVE_MS)));
     let rolled_out = cx.wait(Watch, workload.object(), Condition::RolledOut, left.min(PATIENCE)).unwrap_or(false);
-    let now = read(cx, workload).ok();
+    Ok(tell(workload, done, receipt, rolled_out, read(cx, workload).ok().as_ref(), detail))
+}
+
+/// The answer of a tool that changed something. Not generic, so that it is compiled once.
+#[inline(never)]
+fn tell(
+    workload: &Workload,
+    done: &str,
+    receipt: &Receipt,
+    rolled_out: bool,
+    now: Option<&Rollout>,
+    detail: Option<(&str, Value)>,
+) -> Output {
     let title = [&workload.namespace, "/", &workload.name].concat();
-    let progress = match &now {
-        Some(now) => [" (", &now.ready.to_string(), " of ", &now.wanted.to_string(), " ready)"].concat(),
+    let progress = match now {
+        Some(now) => [" (", &now.ready().to_string(), " of ", &now.wanted().to_string(), " ready)"].concat(),
         None => String::new(),
     };
-    let end = match (receipt.changed, rolled_out) {
-        (false, _) => " was as wanted already",
-        (true, true) => " and rolled out",
-        (true, false) => ", but not rolled out yet: diagnose it again before doing anything else",
+    let summary = match (receipt.changed, rolled_out) {
+        (false, _) => [&title, " was as wanted already", &progress].concat(),
+        (true, true) => [&title, " ", done, " and rolled out", &progress].concat(),
+        (true, false) => [&title, " ", done, ", but not rolled out yet: diagnose it again before doing anything else", &progress].concat(),
     };
-    let summary = if receipt.changed { [&title, " ", done, end, &progress].concat() } else { [&title, end, &progress].concat() };
     let mut content = json!({
         "workload": { "kind": kind_name(workload.kind), "namespace": workload.namespace, "name": workload.name },
         "done": done,
         "changed": receipt.changed,
         "rolledOut": rolled_out,
-        "ready": now.as_ref().map(|now| now.ready),
-        "wanted": now.as_ref().map(|now| now.wanted),
+        "ready": now.map(Rollout::ready),
+        "wanted": now.map(Rollout::wanted),
         "auditSeq": receipt.audit_seq,
     });
     if let Some((key, value)) = detail {
         content[key] = value;
     }
-    Output::new(&content, summary)
+    Output { content, summary }
 }

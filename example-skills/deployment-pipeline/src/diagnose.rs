@@ -1,12 +1,13 @@
 //! The second look: everything about one workload that an engineer would want to see before touching it.
 
-use skills_sdk::kinds::{Container, DaemonSet, Deployment, Event, Pod, ReplicaSet, ResourceQuota, StatefulSet};
 use skills_sdk::prelude::*;
 
 use crate::actions::{ReadLogs, Watch};
 use crate::cause::{Kind, brief};
-use crate::evidence::{Evidence, Found, in_order, is_about};
-use crate::workload::{Rollout, kind_name};
+use crate::evidence::{Evidence, Found, is_about, last_seen};
+use crate::pods::{is_ready, words};
+use crate::view::{View, views};
+use crate::workload::{self, Rollout, kind_name};
 
 /// The most objects of a kind that are taken in.
 const MOST: u32 = 1_000;
@@ -19,17 +20,8 @@ const TOLD: usize = 8;
 /// How much of a line is told.
 const LINE: usize = 300;
 
-/// What is read of a pod: more than the host's compact projection, which keeps no limits, and not when a container was started.
-const POD: [&str; 8] = [
-    "/metadata/name",
-    "/metadata/namespace",
-    "/metadata/uid",
-    "/metadata/ownerReferences",
-    "/metadata/deletionTimestamp",
-    "/spec/containers",
-    "/spec/initContainers",
-    "/status",
-];
+/// What is read of a pod: more than the host's compact projection, which keeps no images and limits.
+const POD: [&str; 5] = ["/metadata", "/spec/containers", "/spec/initContainers", "/spec/nodeName", "/status"];
 
 /// Arguments of `diagnose_rollout`.
 #[args]
@@ -42,147 +34,137 @@ pub struct DiagnoseArgs {
     name: String,
 }
 
-#[output]
-struct CauseLine {
-    cause: &'static str,
-    line: String,
-    pods: Vec<String>,
-}
-
-#[output]
-struct Revision {
-    revision: String,
-    wanted: u32,
-    ready: u32,
-    images: Vec<String>,
-    created: String,
-}
-
-#[output]
-struct PodLine {
-    name: String,
-    phase: String,
-    ready: bool,
-    restarts: u32,
-    state: String,
-}
-
-#[output]
-struct LogTail {
-    pod: String,
-    container: String,
-    /// Of the container before its last restart.
-    previous: bool,
-    lines: Vec<String>,
-}
-
 /// Says why the rollout of one workload does not get anywhere: cause, conditions, revisions, pods, last log lines, events, quotas, and what to do next.
 #[tool(actions = [Watch, ReadLogs])]
 pub fn diagnose_rollout(cx: &Cx<Self>, args: DiagnoseArgs) -> Result<Output> {
     let DiagnoseArgs { kind, namespace, name } = args;
-    let rollout: Rollout = match kind {
-        WorkloadKind::Deployment => cx.get(Watch, Deployment::at(&namespace, name))?.into(),
-        WorkloadKind::StatefulSet => cx.get(Watch, StatefulSet::at(&namespace, name))?.into(),
-        WorkloadKind::DaemonSet => cx.get(Watch, DaemonSet::at(&namespace, name))?.into(),
-    };
-    let pods = cx.list_all(Watch, Pod::within(&namespace).labels(&rollout.labels).select(POD), MOST)?;
-    let events = cx.list_all(Watch, Event::within(&namespace), MOST)?;
-    let mut complete = pods.complete && events.complete;
-    let replica_sets = if kind == WorkloadKind::Deployment {
-        let found = cx.list_all(Watch, ReplicaSet::within(&namespace).labels(&rollout.labels), MOST)?;
+    let target = Workload::new(kind, namespace, name);
+    let rollout = Rollout::new(kind, cx.get_json(Watch, &target.object(), &[])?);
+    let labels = rollout.labels();
+
+    let mut complete = true;
+    let mut list = |resource: &str, labels: &str, select: &[&str]| {
+        let query = Query::<Value>::of(Resource::new(resource)).namespace(&target.namespace).select(select.iter().copied());
+        let query = if labels.is_empty() { query } else { query.labels(labels) };
+        let found = cx.list_all(Watch, query, MOST)?;
         complete = complete && found.complete;
-        found.items
-    } else {
-        Vec::new()
+        Ok::<_, Error>(found.items)
     };
-    let evidence = Evidence { replica_sets, pods: pods.items, events: events.items, now_unix_ms: cx.now_unix_ms() };
+    let evidence = Evidence {
+        replica_sets: if kind == WorkloadKind::Deployment { list("replicasets.apps", &labels, &[])? } else { Vec::new() },
+        pods: list("pods", &labels, &POD)?,
+        events: list("events", "", &[])?,
+        now_unix_ms: cx.now_unix_ms(),
+    };
+    let quotas = list("resourcequotas", "", &[])?;
 
     let causes = evidence.causes(&rollout);
-    let logs = read_logs(cx, &namespace, &causes);
-    let quotas = quotas(&cx.list_all(Watch, ResourceQuota::within(&namespace), MOST)?.items);
+    let logs = read_logs(cx, &target.namespace, &causes);
+    let (verdict, next_step, line) = match causes.first() {
+        Some(found) => ("broken", found.cause.kind.next_step(), [found.cause.kind.code(), ": ", &found.cause.line].concat()),
+        None if rollout.is_done() => ("healthy", "nothing: the newest revision runs everywhere", "healthy".to_owned()),
+        None => ("progressing", "nothing yet: the rollout is on its way; look again in some minutes", "progressing".to_owned()),
+    };
     let content = json!({
         "workload": about(&rollout),
-        "verdict": verdict(&rollout, &causes),
-        "nextStep": next_step(&rollout, &causes),
-        "causes": causes.iter().map(CauseLine::of).collect::<Vec<_>>(),
-        "conditions": conditions(&rollout),
-        "revisions": evidence.revisions(&rollout).iter().take(TOLD).map(|set| Revision::of(set)).collect::<Vec<_>>(),
-        "pods": evidence.pods(&rollout).iter().take(TOLD).map(|pod| PodLine::of(pod)).collect::<Vec<_>>(),
+        "verdict": verdict,
+        "nextStep": next_step,
+        "causes": told(&causes, |found| json!({ "cause": found.cause.kind.code(), "line": found.cause.line, "pods": found.pods })),
+        "conditions": conditions(rollout.view()),
+        "revisions": told(&evidence.revisions(&rollout), |set| revision(*set)),
+        "pods": told(&evidence.pods(&rollout), |pod| pod_line(*pod)),
         "related": related(&evidence, &rollout, &causes, &logs),
         "logs": logs,
         "events": own_events(&evidence, &rollout),
-        "quotas": quotas,
+        "quotas": told(&views(&quotas), |quota| quota_line(*quota)),
         "complete": complete,
     });
-    let line = match causes.first() {
-        Some(found) => [found.cause.kind.code(), ": ", &found.cause.line].concat(),
-        None => verdict(&rollout, &causes).to_owned(),
-    };
-    Output::new(&content, [&rollout.title(), ": ", &line].concat())
+    Ok(Output { content, summary: [&rollout.title(), ": ", &line].concat() })
 }
 
-fn verdict(rollout: &Rollout, causes: &[Found]) -> &'static str {
-    match (rollout.is_done(), causes.is_empty()) {
-        (true, _) => "healthy",
-        (false, true) => "progressing",
-        (false, false) => "broken",
-    }
-}
-
-fn next_step(rollout: &Rollout, causes: &[Found]) -> &'static str {
-    match causes.first() {
-        Some(found) => found.cause.kind.next_step(),
-        None if rollout.is_done() => "nothing: the newest revision runs everywhere",
-        None => "nothing yet: the rollout is on its way; look again in some minutes",
-    }
+/// The first of these, as the model sees them.
+fn told<T>(all: &[T], tell: impl Fn(&T) -> Value) -> Value {
+    Value::Array(all.iter().take(TOLD).map(tell).collect())
 }
 
 fn about(rollout: &Rollout) -> Value {
     json!({
         "kind": kind_name(rollout.kind),
         "namespace": rollout.namespace(),
-        "name": rollout.meta.name,
-        "revision": rollout.revision(),
-        "wanted": rollout.wanted,
-        "updated": rollout.updated,
-        "ready": rollout.ready,
-        "paused": rollout.paused,
-        "images": images(&rollout.template.containers),
+        "name": rollout.name(),
+        "revision": workload::revision(rollout.view()),
+        "wanted": rollout.wanted(),
+        "updated": rollout.updated(),
+        "ready": rollout.ready(),
+        "paused": rollout.is_paused(),
+        "images": images(rollout.view()),
     })
 }
 
-fn images(containers: &[Container]) -> Vec<String> {
-    containers.iter().map(|container| container.image.clone()).collect()
+fn images(workload: View<'_>) -> Value {
+    told(&workload.items("/spec/template/spec/containers"), |container| Value::from(container.text("/image")))
+}
+
+fn revision(set: View<'_>) -> Value {
+    json!({
+        "revision": workload::revision(set),
+        "wanted": set.number("/spec/replicas"),
+        "ready": set.number("/status/readyReplicas"),
+        "images": images(set),
+        "created": set.text("/metadata/creationTimestamp"),
+    })
+}
+
+fn pod_line(pod: View<'_>) -> Value {
+    let mut restarts = 0;
+    let mut state = pod.text("/status/reason");
+    for status in ["/status/containerStatuses", "/status/initContainerStatuses"].into_iter().flat_map(|statuses| pod.items(statuses)) {
+        restarts += status.number("/restartCount");
+        if state.is_empty() {
+            state = status.text("/state/waiting/reason");
+        }
+    }
+    let phase = pod.text("/status/phase");
+    let state = if state.is_empty() { phase } else { state };
+    json!({ "name": pod.name(), "phase": phase, "ready": is_ready(pod), "restarts": restarts, "state": state, "node": pod.text("/spec/nodeName") })
+}
+
+/// What a namespace may use, as `used of hard`.
+fn quota_line(quota: View<'_>) -> Value {
+    let lines = quota.texts("/status/hard").into_iter().map(|(resource, hard)| {
+        let used = quota.at("/status/used").0.get(resource).and_then(Value::as_str).unwrap_or("0");
+        Value::from([resource, ": ", used, " of ", hard].concat())
+    });
+    json!({ "name": quota.name(), "used": Value::Array(lines.collect()) })
 }
 
 /// Conditions that are not as they should be: only failure is good news when it is absent.
-fn conditions(rollout: &Rollout) -> Vec<String> {
-    let odd = rollout.conditions.iter().filter(|condition| condition.is_true() == (condition.r#type == "ReplicaFailure"));
-    odd.map(|condition| {
-        let reason = condition.reason.as_deref().unwrap_or_default();
-        let message = condition.message.as_deref().unwrap_or_default();
-        brief(&[&condition.r#type, "=", &condition.status, " ", reason, ": ", message].concat(), LINE)
+fn conditions(workload: View<'_>) -> Value {
+    let mut odd = workload.items("/status/conditions");
+    odd.retain(|condition| (condition.text("/status") == "True") == (condition.text("/type") == "ReplicaFailure"));
+    told(&odd, |condition| {
+        let text = |path| condition.text(path);
+        Value::from(brief(&[text("/type"), "=", text("/status"), " ", text("/reason"), ": ", text("/message")].concat(), LINE))
     })
-    .collect()
 }
 
 /// What the containers wrote that a cause points at, before their last restart if there was one. A log that cannot be read is no reason to say nothing.
-fn read_logs<T>(cx: &Cx<T>, namespace: &str, causes: &[Found]) -> Vec<LogTail>
+fn read_logs<T>(cx: &Cx<T>, namespace: &str, causes: &[Found]) -> Vec<Value>
 where
     ReadLogs: Declares<verb::Logs> + skills_sdk::UsedBy<T>,
 {
-    let told = causes.iter().filter(|found| {
-        matches!(found.cause.kind, Kind::CrashLoop | Kind::OutOfMemory | Kind::LivenessProbe | Kind::StartupProbe | Kind::ReadinessProbe)
-    });
+    let telling = [Kind::CrashLoop, Kind::OutOfMemory, Kind::LivenessProbe, Kind::StartupProbe, Kind::ReadinessProbe];
     let mut tails = Vec::new();
-    for (pod, container) in told.filter_map(|found| found.cause.at.as_ref()).take(LOGS) {
+    for (pod, container) in
+        causes.iter().filter(|found| telling.contains(&found.cause.kind)).filter_map(|found| found.cause.at.as_ref()).take(LOGS)
+    {
         for previous in [true, false] {
             let query = LogQuery::tail(LINES).container(container);
             let query = if previous { query.previous() } else { query };
             let Ok(log) = cx.logs(ReadLogs, namespace, pod, &query) else { continue };
-            let lines: Vec<String> = log.text.lines().map(|line| brief(line, LINE)).collect();
+            let lines: Vec<Value> = log.text.lines().map(|line| Value::from(brief(line, LINE))).collect();
             if !lines.is_empty() {
-                tails.push(LogTail { pod: pod.clone(), container: container.clone(), previous, lines });
+                tails.push(json!({ "pod": pod, "container": container, "previous": previous, "lines": Value::Array(lines) }));
                 break;
             }
         }
@@ -190,101 +172,38 @@ where
     tails
 }
 
-/// Events of the workload, its revisions and its pods, the latest first.
-fn own_events(evidence: &Evidence, rollout: &Rollout) -> Vec<String> {
-    let (revisions, pods) = (evidence.revisions(rollout), evidence.pods(rollout));
-    let own = |event: &&Event| {
-        is_about(event, &rollout.meta)
-            || revisions.iter().any(|set| is_about(event, &set.metadata))
-            || pods.iter().any(|pod| is_about(event, &pod.metadata))
+/// Events of the workload, its revisions and its pods: warnings first, the latest first.
+fn own_events(evidence: &Evidence, rollout: &Rollout) -> Value {
+    let mut own = evidence.revisions(rollout);
+    own.append(&mut evidence.pods(rollout));
+    own.push(rollout.view());
+    let of = |warning: bool| {
+        evidence.events(&|event| (event.text("/type") == "Warning") == warning && own.iter().any(|object| is_about(event, *object)))
     };
-    let events = in_order(evidence.events.iter().filter(own));
-    let of = |warning: bool| events.iter().rev().filter(move |event| event.is_warning() == warning);
-    of(true).chain(of(false)).take(TOLD).map(|event| event_line(event)).collect()
+    let mut events = of(false);
+    events.append(&mut of(true));
+    events.reverse();
+    told(&events, event_line)
 }
 
 /// Events of other objects that causes or logs mention by name: the ConfigMap that a container misses, and that somebody published since.
-fn related(evidence: &Evidence, rollout: &Rollout, causes: &[Found], logs: &[LogTail]) -> Vec<String> {
-    let lines: Vec<&str> = causes
-        .iter()
-        .map(|found| found.cause.line.as_str())
-        .chain(logs.iter().flat_map(|log| log.lines.iter().map(String::as_str)))
-        .collect();
-    let mentioned = |event: &&Event| {
-        let Some(name) = event.involved_object.name.as_deref() else { return false };
-        let other = name != rollout.meta.name && !evidence.pods.iter().any(|pod| pod.metadata.name == name);
-        other && lines.iter().any(|line| mentions(line, name))
-    };
-    in_order(evidence.events.iter().filter(mentioned)).iter().rev().take(TOLD).map(|event| event_line(event)).collect()
-}
-
-/// Whether a line names an object: as a word, so that `api` is not found in `rapid`.
-fn mentions(line: &str, name: &str) -> bool {
-    line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.')).any(|word| word.trim_matches('.') == name)
-}
-
-fn event_line(event: &Event) -> String {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let seen = event.last_seen().map(|time| time.0.as_str()).unwrap_or_default();
-    let (about, times) = (&event.involved_object, event.times().to_string());
-    let line = [
-        seen,
-        " ",
-        &text(&event.r#type),
-        " ",
-        &text(&event.reason),
-        " ",
-        &text(&about.kind),
-        "/",
-        &text(&about.name),
-        " x",
-        &times,
-        ": ",
-        &text(&event.message),
-    ];
-    brief(&line.concat(), LINE)
-}
-
-/// What a namespace may use, as `used of hard`.
-fn quotas(quotas: &[ResourceQuota]) -> Vec<Value> {
-    let told = quotas.iter().map(|quota| {
-        let lines = quota.status.hard.iter().map(|(resource, hard)| {
-            let used = quota.status.used.get(resource).map_or("0", |used| used.0.as_str());
-            [resource, ": ", used, " of ", &hard.0].concat()
-        });
-        json!({ "name": quota.metadata.name, "used": lines.collect::<Vec<_>>() })
+fn related(evidence: &Evidence, rollout: &Rollout, causes: &[Found], logs: &[Value]) -> Value {
+    let mut lines: Vec<&str> = causes.iter().map(|found| found.cause.line.as_str()).collect();
+    for log in logs {
+        lines.extend(View(log).items("/lines").iter().map(|line| line.text("")));
+    }
+    let mut events = evidence.events(&|event| {
+        let name = event.text("/involvedObject/name");
+        let other = name != rollout.name() && !evidence.pods.iter().any(|pod| View(pod).name() == name);
+        other && lines.iter().any(|line| words(line).any(|word| word == name))
     });
-    told.collect()
+    events.reverse();
+    told(&events, event_line)
 }
 
-impl CauseLine {
-    fn of(found: &Found) -> Self {
-        Self { cause: found.cause.kind.code(), line: found.cause.line.clone(), pods: found.pods.clone() }
-    }
-}
-
-impl Revision {
-    fn of(set: &ReplicaSet) -> Self {
-        Self {
-            revision: set.metadata.annotations.get(crate::workload::REVISION).cloned().unwrap_or_default(),
-            wanted: set.spec.replicas.unwrap_or(0),
-            ready: set.status.ready_replicas,
-            images: images(&set.spec.template.spec.containers),
-            created: set.metadata.creation_timestamp.as_ref().map(|time| time.0.clone()).unwrap_or_default(),
-        }
-    }
-}
-
-impl PodLine {
-    fn of(pod: &Pod) -> Self {
-        let statuses = pod.status.init_container_statuses.iter().chain(&pod.status.container_statuses);
-        let waiting = statuses.filter_map(|status| status.state.waiting.as_ref()?.reason.clone()).next();
-        Self {
-            name: pod.metadata.name.clone(),
-            phase: pod.phase().to_owned(),
-            ready: pod.is_ready(),
-            restarts: pod.restarts(),
-            state: waiting.or_else(|| pod.status.reason.clone()).unwrap_or_else(|| pod.phase().to_owned()),
-        }
-    }
+fn event_line(event: &View<'_>) -> Value {
+    let (text, about) = (|path| event.text(path), event.at("/involvedObject"));
+    let times = event.number("/series/count").max(event.number("/count")).max(1).to_string();
+    let about = [about.text("/kind"), "/", about.text("/name"), " x", &times].concat();
+    Value::from(brief(&[last_seen(*event), " ", text("/type"), " ", text("/reason"), " ", &about, ": ", text("/message")].concat(), LINE))
 }

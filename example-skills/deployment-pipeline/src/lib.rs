@@ -1,7 +1,7 @@
 //! Finds rollouts that do not get anywhere, says why, and does what is safe about it.
 //!
 //! ```text
-//! find, diagnose  ->  evidence  ->  pods, workload  ->  cause        read: what is wrong
+//! find, diagnose  ->  evidence  ->  pods, workload (view)  ->  cause        read: what is wrong
 //! change                                                             act: restart, scale, pause, roll back
 //! ```
 //!
@@ -13,6 +13,7 @@ mod diagnose;
 mod evidence;
 mod find;
 mod pods;
+mod view;
 mod workload;
 
 skills_sdk::skill! {

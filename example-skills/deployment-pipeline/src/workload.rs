@@ -1,64 +1,116 @@
 //! Deployments, stateful sets and daemon sets as one thing: how many pods there should be, and how far the rollout is.
 
-use skills_sdk::kinds::{Condition, DaemonSet, Deployment, Meta, PodSpec, StatefulSet};
 use skills_sdk::prelude::*;
+
+use crate::view::View;
 
 /// A workload and its rollout.
 #[derive(Debug)]
 pub(crate) struct Rollout {
     pub(crate) kind: WorkloadKind,
-    pub(crate) meta: Meta,
-    /// The labels of its pods, as `kubectl -l` takes them.
-    pub(crate) labels: String,
-    pub(crate) wanted: u32,
-    pub(crate) updated: u32,
-    pub(crate) ready: u32,
-    /// Pods there are, those of old revisions included.
-    pub(crate) total: u32,
-    /// Whether the numbers are about the newest spec.
-    pub(crate) observed: bool,
-    pub(crate) paused: bool,
-    pub(crate) conditions: Vec<Condition>,
-    pub(crate) template: PodSpec,
+    object: Value,
 }
 
 impl Rollout {
+    pub(crate) fn new(kind: WorkloadKind, object: Value) -> Self {
+        Self { kind, object }
+    }
+
+    pub(crate) fn view(&self) -> View<'_> {
+        View(&self.object)
+    }
+
+    /// How many pods there should be.
+    pub(crate) fn wanted(&self) -> u64 {
+        match self.kind {
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet if self.view().has("/spec/replicas") => {
+                self.view().number("/spec/replicas")
+            }
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet => 1,
+            WorkloadKind::DaemonSet => self.view().number("/status/desiredNumberScheduled"),
+        }
+    }
+
+    /// How many pods are of the newest template.
+    pub(crate) fn updated(&self) -> u64 {
+        let status = self.view().at("/status");
+        match self.kind {
+            WorkloadKind::Deployment => status.number("/updatedReplicas"),
+            // Once everything is updated, the controller counts those pods as current.
+            WorkloadKind::StatefulSet if status.text("/updateRevision") == status.text("/currentRevision") => {
+                status.number("/updatedReplicas").max(status.number("/currentReplicas"))
+            }
+            WorkloadKind::StatefulSet => status.number("/updatedReplicas"),
+            WorkloadKind::DaemonSet => status.number("/updatedNumberScheduled"),
+        }
+    }
+
+    /// How many pods take traffic.
+    pub(crate) fn ready(&self) -> u64 {
+        self.view().number(match self.kind {
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet => "/status/readyReplicas",
+            WorkloadKind::DaemonSet => "/status/numberReady",
+        })
+    }
+
+    /// How many pods there are, those of old revisions included.
+    fn total(&self) -> u64 {
+        self.view().number(match self.kind {
+            WorkloadKind::Deployment | WorkloadKind::StatefulSet => "/status/replicas",
+            WorkloadKind::DaemonSet => "/status/currentNumberScheduled",
+        })
+    }
+
     /// Whether the newest template runs everywhere, and nothing else is left.
     pub(crate) fn is_done(&self) -> bool {
-        self.observed && self.updated >= self.wanted && self.ready >= self.wanted && self.total <= self.wanted
+        let wanted = self.wanted();
+        let observed = self.view().number("/status/observedGeneration") >= self.view().number("/metadata/generation");
+        observed && self.updated() >= wanted && self.ready() >= wanted && self.total() <= wanted
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.view().flag("/spec/paused")
     }
 
     pub(crate) fn namespace(&self) -> &str {
-        self.meta.namespace.as_deref().unwrap_or_default()
+        self.view().text("/metadata/namespace")
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.view().name()
+    }
+
+    /// `shop/checkout`.
+    pub(crate) fn title(&self) -> String {
+        [self.namespace(), "/", self.name()].concat()
+    }
+
+    /// The labels of its pods, as `kubectl -l` takes them.
+    pub(crate) fn labels(&self) -> String {
+        let mut selector = String::new();
+        for (label, value) in self.view().texts("/spec/selector/matchLabels") {
+            if !selector.is_empty() {
+                selector.push(',');
+            }
+            selector.push_str(&[label, "=", value].concat());
+        }
+        selector
     }
 
     /// As the field `kind` of an object says it.
     pub(crate) fn object_kind(&self) -> &'static str {
         match self.kind {
-            WorkloadKind::Deployment => Deployment::KIND,
-            WorkloadKind::StatefulSet => StatefulSet::KIND,
-            WorkloadKind::DaemonSet => DaemonSet::KIND,
+            WorkloadKind::Deployment => "Deployment",
+            WorkloadKind::StatefulSet => "StatefulSet",
+            WorkloadKind::DaemonSet => "DaemonSet",
         }
-    }
-
-    /// `shop/checkout`.
-    pub(crate) fn title(&self) -> String {
-        [self.namespace(), "/", &self.meta.name].concat()
-    }
-
-    /// Where a deployment writes which revision it is at.
-    pub(crate) fn revision(&self) -> Option<&str> {
-        self.meta.annotations.get(REVISION).map(String::as_str)
-    }
-
-    /// The condition of this type, if it has the given status.
-    pub(crate) fn condition(&self, r#type: &str, status: &str) -> Option<&Condition> {
-        Condition::find(&self.conditions, r#type).filter(|condition| condition.status == status)
     }
 }
 
-/// The annotation of deployments and replica sets.
-pub(crate) const REVISION: &str = "deployment.kubernetes.io/revision";
+/// Which revision a deployment or a replica set says that it is.
+pub(crate) fn revision(object: View<'_>) -> &str {
+    object.at("/metadata/annotations").0.get("deployment.kubernetes.io/revision").and_then(Value::as_str).unwrap_or_default()
+}
 
 /// As the arguments of the tools and their answers say it.
 pub(crate) fn kind_name(kind: WorkloadKind) -> &'static str {
@@ -66,64 +118,5 @@ pub(crate) fn kind_name(kind: WorkloadKind) -> &'static str {
         WorkloadKind::Deployment => "deployment",
         WorkloadKind::StatefulSet => "stateful-set",
         WorkloadKind::DaemonSet => "daemon-set",
-    }
-}
-
-impl From<Deployment> for Rollout {
-    fn from(from: Deployment) -> Self {
-        let (spec, status) = (from.spec, from.status);
-        Self {
-            kind: WorkloadKind::Deployment,
-            labels: spec.selector.query(),
-            wanted: spec.replicas.unwrap_or(1),
-            updated: status.updated_replicas,
-            ready: status.ready_replicas,
-            total: status.replicas,
-            observed: status.observed_generation >= from.metadata.generation,
-            paused: spec.paused,
-            conditions: status.conditions,
-            template: spec.template.spec,
-            meta: from.metadata,
-        }
-    }
-}
-
-impl From<StatefulSet> for Rollout {
-    fn from(from: StatefulSet) -> Self {
-        let (spec, status) = (from.spec, from.status);
-        // Once everything is updated the controller counts those pods as current.
-        let settled = status.update_revision.is_none() || status.update_revision == status.current_revision;
-        Self {
-            kind: WorkloadKind::StatefulSet,
-            labels: spec.selector.query(),
-            wanted: spec.replicas.unwrap_or(1),
-            updated: if settled { status.updated_replicas.max(status.current_replicas) } else { status.updated_replicas },
-            ready: status.ready_replicas,
-            total: status.replicas,
-            observed: status.observed_generation >= from.metadata.generation,
-            paused: false,
-            conditions: Vec::new(),
-            template: spec.template.spec,
-            meta: from.metadata,
-        }
-    }
-}
-
-impl From<DaemonSet> for Rollout {
-    fn from(from: DaemonSet) -> Self {
-        let (spec, status) = (from.spec, from.status);
-        Self {
-            kind: WorkloadKind::DaemonSet,
-            labels: spec.selector.query(),
-            wanted: status.desired_number_scheduled,
-            updated: status.updated_number_scheduled,
-            ready: status.number_ready,
-            total: status.current_number_scheduled,
-            observed: status.observed_generation >= from.metadata.generation,
-            paused: false,
-            conditions: Vec::new(),
-            template: spec.template.spec,
-            meta: from.metadata,
-        }
     }
 }

@@ -12,7 +12,7 @@ use infraagent_api::{
     AgentRun, Condition, Time,
     agent::ResolvedSkill,
     names::Severity,
-    run::{ActionStatus, AgentRunStatus, Finding, GuardrailSummary, Head, Reads, RunPhase, Usage},
+    run::{ActionStatus, AgentRunStatus, Finding, GuardrailSummary, Head, RunPhase, Usage},
 };
 use infraagent_guard::{
     call,
@@ -20,7 +20,6 @@ use infraagent_guard::{
     checks::Denial,
     permit::{Permit, Proposal},
 };
-use infraagent_sandbox::broker::{CallError, Receipt};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Mutex;
@@ -30,6 +29,7 @@ use super::{
     bound::{self, Room},
     canonical, chain,
     entry::{self, Intent},
+    outcome::{MutationOutcome, Outcome},
 };
 
 /// What a journal works with.
@@ -60,90 +60,6 @@ pub struct Closing {
     pub conditions: Vec<Condition>,
 }
 
-/// What came of a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MutationOutcome {
-    /// It was done.
-    Executed {
-        /// What came of it.
-        result: String,
-    },
-    /// It was tried and is known not to have happened.
-    Failed {
-        /// A code, such as `conflict`.
-        reason: String,
-        /// Why.
-        message: String,
-    },
-    /// It was not tried.
-    Skipped {
-        /// A code, such as `shadow`.
-        reason: String,
-        /// Why.
-        message: String,
-    },
-    /// It was tried, and nobody knows whether it happened.
-    Unknown {
-        /// A code, such as `timeout`.
-        reason: String,
-        /// Why nobody knows.
-        message: String,
-    },
-}
-
-impl MutationOutcome {
-    /// The outcome that an executor's answer stands for. After a timeout or an internal error nobody knows whether the change happened.
-    pub fn of(answer: &Result<Receipt, CallError>) -> Self {
-        match answer {
-            Ok(Receipt { audit_seq: _, changed, resource_version }) => {
-                let what = if *changed { "changed" } else { "was already so" };
-                let version = resource_version.as_ref().map_or_else(String::new, |version| format!(", now at version {version}"));
-                Self::Executed { result: format!("{what}{version}") }
-            }
-            Err(error @ (CallError::Timeout | CallError::Internal(_))) => {
-                Self::Unknown { reason: code(error).to_owned(), message: error.to_string() }
-            }
-            Err(
-                error @ (CallError::Denied { .. }
-                | CallError::NotFound(_)
-                | CallError::Conflict(_)
-                | CallError::Invalid(_)
-                | CallError::Unavailable { .. }
-                | CallError::BudgetExhausted(_)),
-            ) => Self::Failed { reason: code(error).to_owned(), message: error.to_string() },
-        }
-    }
-}
-
-/// The word of the contract for an error.
-pub(crate) fn code(error: &CallError) -> &str {
-    match error {
-        CallError::Denied { code, action: _, message: _ } => code,
-        CallError::NotFound(_) => "not-found",
-        CallError::Conflict(_) => "conflict",
-        CallError::Invalid(_) => "invalid",
-        CallError::Unavailable { message: _, retry_after_ms: _ } => "unavailable",
-        CallError::BudgetExhausted(_) => "budget-exhausted",
-        CallError::Timeout => "timeout",
-        CallError::Internal(_) => "internal",
-    }
-}
-
-/// An outcome before it is bounded.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) status: ActionStatus,
-    pub(crate) reason: Option<String>,
-    pub(crate) result: String,
-    pub(crate) reads: Option<Reads>,
-}
-
-impl Outcome {
-    fn new(status: ActionStatus, reason: Option<&str>, result: impl Into<String>) -> Self {
-        Self { status, reason: reason.map(str::to_owned), result: result.into(), reads: None }
-    }
-}
-
 /// Writes the record of one run. Every operation that changes it takes one lock, so entries are appended one after the other and a write holds all of them.
 #[derive(Debug)]
 pub struct Journal {
@@ -170,7 +86,7 @@ struct State {
 #[derive(Debug)]
 struct Open {
     reserved: usize,
-    /// A permit was given out: the effect may have happened.
+    /// Somebody works with it: a permit was given out, so the effect may have happened, or it is a tool call.
     handed: bool,
 }
 
@@ -236,6 +152,7 @@ impl Journal {
     pub async fn tool(self: &Arc<Self>, tool: &str, target: &str, call: &str) -> Result<ToolEntry, Error> {
         let mut state = self.state.lock().await;
         let seq = self.append(&mut state, Intent::tool(tool, target, call))?;
+        Self::hand_out(&mut state, seq);
         Ok(ToolEntry::new(Arc::clone(self), seq))
     }
 
@@ -251,22 +168,14 @@ impl Journal {
             self.seal(&mut state, seq, Outcome::new(ActionStatus::Blocked, Some("not-recorded"), message))?;
             return Err(error);
         }
-        if let Some(open) = state.open.get_mut(&seq) {
-            open.handed = true;
-        }
+        Self::hand_out(&mut state, seq);
         Ok(Recorded::new(permit, seq, 0))
     }
 
     /// Records the outcome of a change, durably.
     pub async fn outcome(&self, seq: u32, outcome: MutationOutcome) -> Result<(), Error> {
-        let outcome = match outcome {
-            MutationOutcome::Executed { result } => Outcome::new(ActionStatus::Executed, None, result),
-            MutationOutcome::Failed { reason, message } => Outcome::new(ActionStatus::Failed, Some(&reason), message),
-            MutationOutcome::Skipped { reason, message } => Outcome::new(ActionStatus::Skipped, Some(&reason), message),
-            MutationOutcome::Unknown { reason, message } => Outcome::new(ActionStatus::Unknown, Some(&reason), message),
-        };
         let mut state = self.state.lock().await;
-        self.seal(&mut state, seq, outcome)?;
+        self.seal(&mut state, seq, outcome.into())?;
         self.write(&mut state).await
     }
 
@@ -366,11 +275,17 @@ impl Journal {
         self.seal(&mut state, seq, outcome)
     }
 
+    fn hand_out(state: &mut State, seq: u32) {
+        if let Some(open) = state.open.get_mut(&seq) {
+            open.handed = true;
+        }
+    }
+
     fn append(&self, state: &mut State, mut intent: Intent) -> Result<u32, Error> {
         if state.closed {
             return Err(Error::Closed);
         }
-        for text in [&mut intent.target, &mut intent.call] {
+        for text in [&mut intent.tool, &mut intent.target, &mut intent.call] {
             *text = self.redactor().text(text).into_owned();
         }
         let seq = u32::try_from(state.status().actions.len()).unwrap_or(u32::MAX);

@@ -5,6 +5,8 @@
 
 mod known;
 mod patterns;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 

@@ -78,14 +78,14 @@ impl FileSink {
     }
 
     async fn write(&self, version: u64, run: &AgentRun) -> Result<(), Error> {
-        let text = document::render(run, document::Format::of(&self.path))?;
-        let (path, written) = (self.path.clone(), Arc::clone(&self.written));
+        let (path, written, run) = (self.path.clone(), Arc::clone(&self.written), run.clone());
         // The thread finishes even if this future is dropped; the lock and the version keep later writes in order.
         tokio::task::spawn_blocking(move || {
             let mut written = written.lock().unwrap_or_else(PoisonError::into_inner);
             if written.is_some_and(|last| last >= version) {
                 return Ok(());
             }
+            let text = document::render(&run, document::Format::of(&path))?;
             replace(&path, text.as_bytes(), written.is_none()).map_err(|source| match source.kind() {
                 io::ErrorKind::AlreadyExists => Error::Exists(path),
                 _ => Error::Io { path, source },
@@ -113,9 +113,12 @@ fn replace(path: &Path, bytes: &[u8], first: bool) -> io::Result<()> {
         file.write_all(bytes)?;
         file.sync_all()?;
         if first {
-            // Unlike a rename, a link never replaces what is there.
-            fs::hard_link(&temporary, path)?;
-            fs::remove_file(&temporary)?;
+            // Unlike a rename, a link never replaces what is there. Some file systems have no links.
+            match fs::hard_link(&temporary, path) {
+                Ok(()) => fs::remove_file(&temporary)?,
+                Err(error) if path.symlink_metadata().is_ok() => return Err(io::Error::new(io::ErrorKind::AlreadyExists, error)),
+                Err(_) => fs::rename(&temporary, path)?,
+            }
         } else {
             fs::rename(&temporary, path)?;
         }

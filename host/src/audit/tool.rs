@@ -12,9 +12,10 @@ use infraagent_sandbox::broker::{Answer, CallError, Page, Response};
 use serde_json::{Value, json};
 
 use super::{
-    Error, Recorded, Redactor, bound, canonical, chain,
+    Error, MutationOutcome, Recorded, Redactor, bound, canonical, chain,
     entry::{self, Intent},
-    journal::{Journal, Outcome, code},
+    journal::Journal,
+    outcome::{Outcome, code},
 };
 
 /// The entry of one tool call, open until [`ToolEntry::close`]. Shared by everything that works for the call.
@@ -201,7 +202,7 @@ impl ToolEntry {
     }
 
     /// Records the outcome of a change: `seq` is that of its [`Recorded`] permit.
-    pub async fn outcome(&self, seq: u32, outcome: super::MutationOutcome) -> Result<(), Error> {
+    pub async fn outcome(&self, seq: u32, outcome: MutationOutcome) -> Result<(), Error> {
         self.journal.outcome(seq, outcome).await
     }
 

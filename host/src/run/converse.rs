@@ -21,7 +21,7 @@ use super::{
     history::History,
     prompt,
     schema::Schema,
-    tools::{Outcome, RecordLost, Tools},
+    tools::{Outcome, RecordLost, Rejection, Tools},
     validate::ValidatedRun,
 };
 use crate::llm::{self, Provider, Reply, Request, Stop, ToolCall, ToolResult, ToolStatus, Usage};
@@ -298,18 +298,17 @@ impl<T: Tools> Talk<'_, T> {
             );
         }
         let fit = match self.run.tool(&call.name) {
-            Some((_, tool)) => tool.schema.check(&call.arguments).map_err(|error| error.to_string()),
+            Some((_, tool)) => tool.schema.check(&call.arguments).map_err(Rejection::from),
             None => {
-                let name: String = call.name.chars().take(64).collect();
-                let known: Vec<_> = self.run.skills.iter().flat_map(|skill| &skill.tools).map(|tool| tool.name.as_str()).collect();
-                Err(format!("there is no tool `{}`: the tools are {}", name.escape_debug(), known.join(", ")))
+                let known = self.run.skills.iter().flat_map(|skill| &skill.tools).map(|tool| tool.name.clone()).collect();
+                Err(Rejection::UnknownTool { name: call.name.clone(), known })
             }
         };
         match fit {
             Ok(()) => self.tools.call(call, self.until).await,
-            Err(reason) => {
-                self.tools.rejected(call, &reason).await;
-                Outcome::error(reason)
+            Err(why) => {
+                self.tools.rejected(call, &why).await;
+                Outcome::error(why.to_string())
             }
         }
     }

@@ -289,3 +289,6 @@ fn component(path: &Path) -> Result<Component, Error> {
     let digest = Sha256::digest(&bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
     Ok(Component { path: path.to_owned(), bytes, digest, manifest })
 }
+
+#[cfg(test)]
+mod tests;

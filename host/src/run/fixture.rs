@@ -107,6 +107,11 @@ pub(crate) fn manifest() -> Value {
     })
 }
 
+/// Everything as it should be.
+pub(crate) fn documents() -> Documents {
+    Documents { agent: agent(), environment: environment(), models: vec![models()], policies: vec![policy()], manifests: vec![manifest()] }
+}
+
 /// Everything, after `change` had its way with it.
 pub(crate) fn inputs(change: impl FnOnce(&mut Documents)) -> Inputs {
     let mut documents = Documents {

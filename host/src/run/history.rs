@@ -96,11 +96,8 @@ mod tests {
 
                 prop_assert!(messages.len() <= 1 + 2 * KEPT_EXCHANGES);
                 prop_assert_eq!(&messages[0].content[0], &Message::user("task").content[0]);
-                let mut roles = messages.iter().map(|message| message.role);
-                prop_assert!(roles.all({ let mut expected = Role::Assistant; move |role| {
-                    expected = if expected == Role::User { Role::Assistant } else { Role::User };
-                    role == expected
-                }}));
+                let alternates = messages.iter().enumerate().all(|(at, message)| (message.role == Role::User) == (at % 2 == 0));
+                prop_assert!(alternates, "user and assistant take turns");
                 // Each user message answers exactly the calls of the message before it, in their order.
                 for pair in messages[1..].chunks(2) {
                     let calls: Vec<_> = pair[0].content.iter().filter_map(|c| match c { Content::ToolUse(call) => Some(call.id.clone()), _ => None }).collect();

@@ -5,6 +5,7 @@ use std::{future::Future, time::Instant};
 use infraagent_api::AgentRunStatus;
 use infraagent_guard::call::Finding;
 
+use super::schema::InvalidArguments;
 use crate::llm::{ToolCall, ToolStatus, Trust};
 
 /// What came of a tool call.
@@ -33,6 +34,32 @@ impl Outcome {
     }
 }
 
+/// Why a call never ran. The model reads it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// No skill of the run has such a tool.
+    #[error("there is no tool `{}`: the tools are {}", name.chars().take(64).collect::<String>().escape_debug(), known.join(", "))]
+    UnknownTool {
+        /// What the model called.
+        name: String,
+        /// What it could have called.
+        known: Vec<String>,
+    },
+    /// The arguments do not fit the tool's schema.
+    #[error(transparent)]
+    Arguments(#[from] InvalidArguments),
+}
+
+impl Rejection {
+    /// A stable word for the record: a tool that nobody declared was refused, arguments that do not fit are a mistake.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownTool { .. } => "unknown-tool",
+            Self::Arguments(_) => "invalid-arguments",
+        }
+    }
+}
+
 /// Executes tool calls. Arguments have passed the tool's schema when they arrive here.
 ///
 /// # Guarantees that an implementation gives
@@ -49,8 +76,8 @@ pub trait Tools: Send + Sync {
     /// Records a finding of the model itself, after its scope was checked.
     fn finding(&self, call: &ToolCall, finding: Finding) -> impl Future<Output = Outcome> + Send;
 
-    /// Records a call that never ran: an unknown tool, or arguments that do not fit.
-    fn rejected(&self, call: &ToolCall, reason: &str) -> impl Future<Output = ()> + Send;
+    /// Records a call that never ran.
+    fn rejected(&self, call: &ToolCall, why: &Rejection) -> impl Future<Output = ()> + Send;
 
     /// Called once after the calls of each turn: what is only in memory is written down. An error ends the run.
     fn turn_ended(&self) -> impl Future<Output = Result<(), RecordLost>> + Send;

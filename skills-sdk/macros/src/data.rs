@@ -2,7 +2,8 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Item, parse2};
+use syn::ext::IdentExt;
+use syn::{Attribute, Fields, Item, ItemStruct, parse2};
 
 /// Expands `#[args]`.
 pub(crate) fn args(attribute: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
@@ -13,11 +14,38 @@ pub(crate) fn args(attribute: TokenStream, item: TokenStream) -> syn::Result<Tok
     };
     let item = data(item, "args")?;
     let closed = (!open).then(|| quote!(, deny_unknown_fields));
+    if let Some(read) = reading(&item, open) {
+        return Ok(quote! {
+            #[derive(::core::fmt::Debug, ::core::clone::Clone, ::skills_sdk::schemars::JsonSchema)]
+            #[schemars(crate = "::skills_sdk::schemars" #closed)]
+            #item
+            #read
+        });
+    }
     Ok(quote! {
         #[derive(::core::fmt::Debug, ::core::clone::Clone, ::skills_sdk::serde::Deserialize, ::skills_sdk::schemars::JsonSchema)]
         #[serde(crate = "::skills_sdk::serde" #closed)]
         #[schemars(crate = "::skills_sdk::schemars")]
         #item
+    })
+}
+
+/// Reads a plain struct field by field, which is a fifth of the WebAssembly that serde derives. None for what needs serde.
+fn reading(item: &Item, open: bool) -> Option<TokenStream> {
+    let Item::Struct(ItemStruct { attrs, ident, generics, fields: Fields::Named(fields), .. }) = item else { return None };
+    let asks_serde = |attributes: &[Attribute]| attributes.iter().any(|attribute| attribute.path().is_ident("serde"));
+    if !generics.params.is_empty() || asks_serde(attrs) || fields.named.iter().any(|field| asks_serde(&field.attrs)) {
+        return None;
+    }
+    let idents: Vec<_> = fields.named.iter().filter_map(|field| field.ident.as_ref()).collect();
+    let names: Vec<String> = idents.iter().map(|ident| ident.unraw().to_string()).collect();
+    Some(quote! {
+        impl<'de> ::skills_sdk::serde::Deserialize<'de> for #ident {
+            fn deserialize<D: ::skills_sdk::serde::Deserializer<'de>>(deserializer: D) -> ::core::result::Result<Self, D::Error> {
+                let fields = ::skills_sdk::tool::Fields::read(deserializer, &[#(#names),*], #open)?;
+                ::core::result::Result::Ok(Self { #(#idents: fields.field(#names)?),* })
+            }
+        }
     })
 }
 

@@ -21,7 +21,7 @@ pub fn invoke(tools: &[tool::Entry], call: skill::Invocation) -> Result<skill::O
     report_panics();
     let skill::Invocation { run_id: _, tool, arguments } = call;
     match tool::Entry::invoke(tools, &tool, &arguments) {
-        Ok(Output { content, summary }) => Ok(skill::Output { content: content.to_string(), summary }),
+        Ok(Output { content, summary }) => Ok(skill::Output { content: serde_json::to_string(&content).map_err(Error::from)?, summary }),
         Err(error) => Err(error.into()),
     }
 }

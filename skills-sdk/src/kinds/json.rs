@@ -52,7 +52,16 @@ pub(crate) fn field<T: FromJson>(slot: &mut T, object: &Value, key: &str) -> Out
     }
 }
 
-/// Reads a whole document.
+/// Reads an object.
+pub(crate) fn read<T: FromJson>(value: &Value) -> crate::Result<T> {
+    let mut document = T::default();
+    match document.read(value) {
+        Ok(()) => Ok(document),
+        Err(mismatch) => Err(crate::Error::Invalid(mismatch.to_string())),
+    }
+}
+
+/// The same, from whatever serde reads.
 pub(crate) fn document<'de, T: FromJson, D: serde::Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let value = <Value as serde::Deserialize>::deserialize(deserializer)?;
     let mut document = T::default();

@@ -77,8 +77,8 @@ impl<K> Query<K> {
         self
     }
 
-    pub(crate) fn after(&self, token: String) -> Self {
-        Self { query: ListQuery { token: Some(token), ..self.query.clone() }, kind: PhantomData }
+    pub(crate) fn from_raw(query: ListQuery) -> Self {
+        Self { query, kind: PhantomData }
     }
 }
 

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::query::{Listing, LogQuery, LogText, Page, Query, RawPage};
+use super::query::{ListQuery, Listing, LogQuery, LogText, Page, Query, RawPage};
 use crate::action::id;
-use crate::kinds::{Event, Kind};
+use crate::kinds::{Event, Item, Kind};
 use crate::reference::{ObjectRef, Ref};
-use crate::{Cx, Declares, Result, UsedBy, backend, verb};
+use crate::{Cx, Declares, Error, Result, UsedBy, backend, document, verb};
 
 /// The most items of one page.
 const PAGE: u32 = 500;
@@ -46,7 +45,7 @@ impl<T> Cx<T> {
     where
         A: Declares<verb::Get> + UsedBy<T>,
     {
-        Ok(serde_json::from_str(&backend::get(id(action), &target.into(), &[])?)?)
+        K::read(&document::parse(&backend::get(id(action), &target.into(), &[])?)?)
     }
 
     /// Reads one object of any kind. `select`: JSON pointers to keep; none for the compact projection, `""` for the whole object.
@@ -55,37 +54,29 @@ impl<T> Cx<T> {
         A: Declares<verb::Get> + UsedBy<T>,
     {
         let select: Vec<String> = select.iter().map(|pointer| (*pointer).to_owned()).collect();
-        Ok(serde_json::from_str(&backend::get(id(action), target, &select)?)?)
+        document::parse(&backend::get(id(action), target, &select)?)
     }
 
     /// Lists one page.
-    pub fn list<K: DeserializeOwned, A>(&self, action: A, query: Query<K>) -> Result<Page<K>>
+    pub fn list<K: Item, A>(&self, action: A, query: Query<K>) -> Result<Page<K>>
     where
         A: Declares<verb::List> + UsedBy<T>,
     {
-        let RawPage { items, token, truncated } = backend::list(id(action), &query.query)?;
-        Ok(Page { items: serde_json::from_str(&items)?, next: token.map(|token| query.after(token)), truncated })
+        let (items, next, truncated) = page(id(action), query.query)?;
+        Ok(Page { items: items.into_iter().map(K::of).collect::<Result<_>>()?, next: next.map(Query::from_raw), truncated })
     }
 
     /// Lists page after page, up to `most` items.
-    pub fn list_all<K: DeserializeOwned, A>(&self, action: A, query: Query<K>, most: u32) -> Result<Listing<K>>
+    pub fn list_all<K: Item, A>(&self, action: A, query: Query<K>, most: u32) -> Result<Listing<K>>
     where
         A: Declares<verb::List> + UsedBy<T>,
     {
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
         let mut items: Vec<K> = Vec::new();
-        let mut next = Some(query);
-        while let Some(query) = next {
-            let room = most.saturating_sub(items.len());
-            if room == 0 {
-                return Ok(Listing { items, complete: false });
-            }
-            let limit = u32::try_from(room).unwrap_or(PAGE).min(query.query.limit);
-            let page = self.list(action, query.limit(limit))?;
-            items.extend(page.items);
-            next = page.next;
-        }
-        Ok(Listing { items, complete: true })
+        let complete = pages(id(action), query.query, most, &mut |document| {
+            items.push(K::of(document)?);
+            Ok(())
+        })?;
+        Ok(Listing { items, complete })
     }
 
     /// Reads a part of a pod's log.
@@ -120,4 +111,31 @@ impl<T> Cx<T> {
         events.sort_by(|a, b| a.last_seen().cmp(&b.last_seen()));
         Ok(Described { object, events })
     }
+}
+
+/// One page, and the query for the next one. Not generic, so that it is compiled once.
+fn page(action: &str, query: ListQuery) -> Result<(Vec<Value>, Option<ListQuery>, bool)> {
+    let RawPage { items, token, truncated } = backend::list(action, &query)?;
+    match document::parse(&items)? {
+        Value::Array(items) => Ok((items, token.map(|token| ListQuery { token: Some(token), ..query }), truncated)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            Err(Error::Internal("the host answered a list that is none".to_owned()))
+        }
+    }
+}
+
+/// Page after page. Each is dropped before the next one is asked for. False if there is more than `most`.
+fn pages(action: &str, query: ListQuery, most: u32, take: &mut dyn FnMut(Value) -> Result<()>) -> Result<bool> {
+    let (mut room, size) = (most, query.limit);
+    let mut next = Some(query);
+    while let Some(query) = next {
+        if room == 0 {
+            return Ok(false);
+        }
+        let (items, more, _) = page(action, ListQuery { limit: room.min(size), ..query })?;
+        room = room.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
+        items.into_iter().try_for_each(&mut *take)?;
+        next = more;
+    }
+    Ok(true)
 }

@@ -189,9 +189,10 @@ fn cases() -> Vec<Case> {
         case(
             "a container that nobody heard of for long",
             "readiness-probe",
-            "runs since 2025-12-31T23:00:00Z, and is not ready",
+            "is not ready, and no probe says why; its pod is from 2025-12-31T23:00:00Z",
             World {
-                status: "{phase: Running, containerStatuses: [{name: app, started: true, state: {running: {startedAt: '2025-12-31T23:00:00Z'}}}]}",
+                status: "{phase: Running, containerStatuses: [{name: app, started: true, state: {running: {}}}]}",
+                created: "2025-12-31T23:00:00Z",
                 ..World::default()
             },
         ),
@@ -335,7 +336,7 @@ fn what_only_needs_time_is_not_broken() {
     let young = [
         "{phase: Pending}",
         "{phase: Pending, containerStatuses: [{name: app, state: {waiting: {reason: ContainerCreating}}}]}",
-        "{phase: Running, containerStatuses: [{name: app, started: true, state: {running: {startedAt: '2025-12-31T23:58:00Z'}}}]}",
+        "{phase: Running, containerStatuses: [{name: app, started: true, state: {running: {}}}]}",
     ];
     for status in young {
         let host = World { status, ..World::default() }.host().install();

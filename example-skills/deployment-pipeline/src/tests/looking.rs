@@ -118,7 +118,7 @@ fn revisions_pods_conditions_and_quotas_are_told() {
     assert_eq!(content["revisions"][1]["images"], json!(["registry.example/web:1"]));
     assert_eq!(
         content["pods"],
-        json!([{ "name": "web-2-x", "phase": "Running", "ready": false, "restarts": 7, "state": "CrashLoopBackOff" }])
+        json!([{ "name": "web-2-x", "phase": "Running", "ready": false, "restarts": 7, "state": "CrashLoopBackOff", "node": "" }])
     );
     assert_eq!(content["conditions"], json!(["Progressing=False ProgressDeadlineExceeded: late"]));
     assert_eq!(content["quotas"], json!([{ "name": "compute", "used": ["limits.memory: 7Gi of 8Gi", "pods: 0 of 20"] }]));

@@ -11,19 +11,20 @@ pub(super) struct World {
     pub(super) events: &'static str,
     pub(super) conditions: &'static str,
     pub(super) limit: &'static str,
+    pub(super) created: &'static str,
     pub(super) paused: bool,
 }
 
 impl Default for World {
     fn default() -> Self {
-        Self { status: "{phase: Running}", events: "", conditions: "[]", limit: "{}", paused: false }
+        Self { status: "{phase: Running}", events: "", conditions: "[]", limit: "{}", created: "2026-01-01T00:00:00Z", paused: false }
     }
 }
 
 impl World {
     /// The host with these objects.
     pub(super) fn host(&self) -> Host {
-        let Self { status, events, conditions, limit, paused } = self;
+        let Self { status, events, conditions, limit, created, paused } = self;
         let selector = "selector: {matchLabels: {app: web}}";
         let template = |image: &str| {
             format!(
@@ -44,7 +45,7 @@ impl World {
              status: {{observedGeneration: 2, replicas: 3, updatedReplicas: 1, readyReplicas: 2, conditions: {conditions}}}}}"
         );
         let pod = format!(
-            "{{apiVersion: v1, kind: Pod, metadata: {{namespace: shop, name: web-2-x, uid: p, labels: {{app: web}}, ownerReferences: \
+            "{{apiVersion: v1, kind: Pod, metadata: {{namespace: shop, name: web-2-x, uid: p, creationTimestamp: '{created}', labels: {{app: web}}, ownerReferences: \
              [{{apiVersion: apps/v1, kind: ReplicaSet, name: web-2, uid: r2, controller: true}}]}}, spec: {{containers: [{{name: app, image: \
              'registry.example/web:2', resources: {{limits: {limit}}}}}]}}, status: {status}}}"
         );

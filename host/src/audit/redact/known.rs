@@ -15,7 +15,7 @@ use super::{Redactor, Span};
 const MIN_WRAPPED: usize = 16;
 
 /// The known secrets.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Known {
     /// As they are.
     plain: Option<AhoCorasick>,
@@ -23,6 +23,13 @@ pub(super) struct Known {
     encoded: Option<AhoCorasick>,
     /// Everything long enough, without white space.
     wrapped: Option<AhoCorasick>,
+}
+
+/// Says nothing of the secrets.
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Known").finish_non_exhaustive()
+    }
 }
 
 impl Known {

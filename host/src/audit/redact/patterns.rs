@@ -13,8 +13,13 @@ use super::Span;
 /// One kind of credential: the group `secret` of the expression is what is cut out, if `is` says so.
 struct Pattern {
     expression: Regex,
-    is: fn(&Captures<'_>) -> bool,
+    is: Check,
 }
+
+/// How many expressions there are; a test checks that all of them compile.
+const EXPRESSIONS: usize = 11;
+
+type Check = fn(&Captures<'_>) -> bool;
 
 fn always(_: &Captures<'_>) -> bool {
     true
@@ -22,7 +27,7 @@ fn always(_: &Captures<'_>) -> bool {
 
 /// Every expression is compiled once. The engine is linear in the text; no expression can match the empty text.
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
-    let table: [(&str, fn(&Captures<'_>) -> bool); 11] = [
+    let table: [(&str, Check); EXPRESSIONS] = [
         // A private key, to its end; to the end of the text if the end was cut off.
         (
             r"(?s)(?P<secret>-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,10}-----|\z))",
@@ -141,4 +146,15 @@ fn decodes_to_a_pair(text: &str) -> bool {
     [alphabet::STANDARD, alphabet::URL_SAFE]
         .iter()
         .any(|alphabet| GeneralPurpose::new(alphabet, LENIENT).decode(text).is_ok_and(|pair| pair.contains(&b':')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_expression_compiles_and_none_matches_nothing() {
+        assert_eq!(PATTERNS.len(), EXPRESSIONS);
+        assert!(PATTERNS.iter().all(|pattern| !pattern.expression.is_match("")));
+    }
 }

@@ -34,11 +34,9 @@ pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findi
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut all = BTreeSet::new();
     for (group, members) in namespaces.groups() {
-        let path = if matches!(group, "monitoring" | "apps" | "system") {
-            format!("spec.namespaces.{group}")
-        } else {
-            format!("spec.namespaces.additional.{group}")
-        };
+        // The three named roles come first: whatever repeats one of their names stands under `additional`.
+        let is_role = matches!(group, "monitoring" | "apps" | "system") && !groups.contains_key(group);
+        let path = if is_role { format!("spec.namespaces.{group}") } else { format!("spec.namespaces.additional.{group}") };
         if groups.contains_key(group) {
             findings.problem(&document, path.clone(), "is the name of a group that is there already: choose another name");
         }

@@ -1,0 +1,8 @@
+//! Records as they are written, attacked in every way we know.
+
+mod bounds;
+mod crash;
+mod random;
+mod support;
+mod tamper;
+mod writing;
