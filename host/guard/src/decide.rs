@@ -2,13 +2,11 @@
 
 use alloc::{boxed::Box, format, string::String};
 
-use crate::{
-    call::{Call, Effect},
-    checks::{Check, Code, Denial, Outcome},
-    facts::{Consequence, Fact, Facts, Seen},
-    permit::{Allowed, Grounds, Permit, Proposal},
-    screen::Screened,
-};
+use crate::call::{Call, Effect};
+use crate::checks::{Check, Code, Denial, Outcome};
+use crate::facts::{Consequence, Fact, Facts, Seen};
+use crate::permit::{Allowed, Grounds, Permit, Proposal};
+use crate::screen::Screened;
 
 /// What becomes of a call.
 #[derive(Debug, PartialEq, Eq)]

@@ -112,20 +112,6 @@ macro_rules! name {
                 f.write_str(&self.0)
             }
         }
-
-        impl core::str::FromStr for $type {
-            type Err = $crate::name::Invalid;
-
-            fn from_str(input: &str) -> Result<Self, $crate::name::Invalid> {
-                Self::parse(input)
-            }
-        }
-
-        impl core::borrow::Borrow<str> for $type {
-            fn borrow(&self) -> &str {
-                &self.0
-            }
-        }
     };
 }
 
@@ -133,6 +119,7 @@ pub mod call;
 pub mod checks;
 pub mod decide;
 pub mod facts;
+mod kinds;
 pub mod name;
 pub mod pattern;
 pub mod permit;

@@ -12,14 +12,12 @@
 //! metrics API, `drain` evict and cordon, `undo` rollback; a lone word after `logs` and `evict` is a pod, after `cordon` and `drain` a node. Case does not matter
 //! in tools and kinds. Any other tool name (`github.*`) parses and matches nothing.
 
-use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
+use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::fmt;
 
-use crate::{
-    call::{Disposable, Scalable, Sync, Workload},
-    name::{GroupResource, Invalid, Namespace},
-    policy::{Method, Verb},
-};
+use crate::call::{Disposable, Scalable, Sync, Workload};
+use crate::name::{GroupResource, Invalid, Namespace};
+use crate::policy::{Method, Verb};
 
 pub use crate::view::Object;
 use crate::view::{NODES, PODS};
@@ -221,7 +219,7 @@ impl Kind {
             }
             Self::Glob(glob) | Self::Loose(glob) if glob.is_any() => true,
             Self::Glob(glob) | Self::Loose(glob) => {
-                let full = if group.is_empty() { resource.to_owned() } else { alloc::format!("{resource}.{group}") };
+                let full = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
                 let singular = GroupResource::new(group, resource).map(|kind| kind.singular()).unwrap_or_default();
                 glob.matches(&full) || glob.matches(resource) || glob.matches(&singular)
             }
@@ -238,7 +236,7 @@ impl Pattern {
             ["*"] => Matcher::Everything,
             [tool, rest @ ..] => match tool.split_once('.').map(|(tool, part)| (tool.to_ascii_lowercase(), part)) {
                 Some((tool, part)) if tool == "kubectl" || tool == "gitops" => {
-                    kubernetes(alloc::format!("{tool}.{}", part.to_ascii_lowercase()), rest, input)?
+                    kubernetes(format!("{tool}.{}", part.to_ascii_lowercase()), rest, input)?
                 }
                 Some((tool, method)) if tool == "http" => http(method, rest, input)?,
                 Some((tool, server_tool)) if tool == "mcp" => mcp(server_tool, rest, input)?,
@@ -341,7 +339,7 @@ impl fmt::Display for Pattern {
 fn kubernetes(mut tool: String, mut words: &[&str], input: &str) -> Result<Matcher, Invalid> {
     let is_rollout = tool == "kubectl.rollout";
     if let (true, [part, rest @ ..]) = (is_rollout, words) {
-        tool = alloc::format!("{tool} {part}");
+        tool = format!("{tool} {part}");
         words = rest;
     }
     match TOOLS.iter().find(|(known, _, _)| *known == tool) {
@@ -376,7 +374,10 @@ fn target(verbs: &'static [Verb], manner: Manner, words: &[&str], input: &str) -
     let kind = |word: &str| Kind::parse(word, manner == Manner::Top);
     let (kind, name) = match (positional.as_slice(), lone) {
         ([] | ["*"], _) => (kind("*")?, None),
-        ([one], _) if one.contains('/') => one.split_once('/').map(|(word, name)| Ok((kind(word)?, Some(name)))).ok_or_else(bad)??,
+        ([one], _) if one.contains('/') => {
+            let (word, name) = one.split_once('/').ok_or_else(bad)?;
+            (kind(word)?, Some(name))
+        }
         ([name], Some(usual)) if !GroupResource::is_built_in(name) => (kind(usual)?, Some(*name)),
         ([wild], None) if wild.contains('*') && manner != Manner::Top => (Kind::Loose(Glob::parse(&wild.to_ascii_lowercase())?), None),
         ([word], _) => (kind(word)?, None),
@@ -413,20 +414,21 @@ fn http(method: &str, rest: &[&str], input: &str) -> Result<Matcher, Invalid> {
         // `http.delete` and the like: no such capability exists.
         None => return Ok(Matcher::Nothing),
     };
-    match rest {
-        [] | ["*"] => Ok(Matcher::Http { methods, origin: None, path: Glob::parse("**")? }),
-        [one] if one.contains(['?', '#']) => Err(bad()),
-        [path] if path.starts_with('*') || path.starts_with('/') => Ok(Matcher::Http { methods, origin: None, path: crossing(path)? }),
+    let (origin, path) = match rest {
+        [] | ["*"] => (None, "*"),
+        [one] if one.contains(['?', '#']) => return Err(bad()),
+        [path] if path.starts_with(['*', '/']) => (None, *path),
         [url] => {
             let (scheme, after) = url.split_once("://").ok_or_else(bad)?;
-            let (host, path) = after.find('/').and_then(|at| after.split_at_checked(at)).unwrap_or((after, "/**"));
+            let (host, path) = after.find('/').and_then(|at| after.split_at_checked(at)).unwrap_or((after, "/*"));
             if host.is_empty() || host.contains(['*', '@']) || !matches!(scheme, "http" | "https") {
                 return Err(bad());
             }
-            Ok(Matcher::Http { methods, origin: Some(alloc::format!("{scheme}://{host}")), path: crossing(path)? })
+            (Some(format!("{scheme}://{host}")), path)
         }
-        [_, _, ..] => Err(bad()),
-    }
+        [_, _, ..] => return Err(bad()),
+    };
+    Ok(Matcher::Http { methods, origin, path: crossing(path)? })
 }
 
 fn mcp(server_tool: &str, rest: &[&str], input: &str) -> Result<Matcher, Invalid> {

@@ -3,12 +3,10 @@
 use alloc::{sync::Arc, vec::Vec};
 use core::ops::Deref;
 
-use crate::{
-    call::{Ambient, Mutation, Read},
-    checks::Checks,
-    name::{ActionId, Namespace, ResourceVersion, Uid},
-    policy::{Scope, Tier},
-};
+use crate::call::{Ambient, Mutation, Read};
+use crate::checks::Checks;
+use crate::name::{ActionId, Namespace, ResourceVersion, Uid};
+use crate::policy::{Scope, Tier};
 
 /// Why and where a call may be made: what a screened call, a permit and a proposal have in common. Made only by [`screen`](fn@crate::screen).
 #[derive(Debug, PartialEq, Eq)]

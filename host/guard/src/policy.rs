@@ -4,12 +4,10 @@
 
 use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 
-use crate::{
-    call::{Call, ReadMethod, WriteMethod},
-    name::{ActionId, EndpointName, GroupResource, Invalid, McpTool, Namespace, ToolName},
-    pattern::{Glob, Pattern},
-    view::View,
-};
+use crate::call::{Call, ReadMethod, WriteMethod};
+use crate::name::{ActionId, EndpointName, GroupResource, Invalid, McpTool, Namespace, ToolName};
+use crate::pattern::{Glob, Pattern};
+use crate::view::View;
 
 words! {
     /// How much an agent may do on its own.

@@ -3,15 +3,13 @@
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use core::{ops::Deref, slice};
 
-use crate::{
-    call::{Ambient, Call, Effect, Finding, HttpRequest, Mutation, Read},
-    checks::{Check, Checks, Code, Denial, Outcome},
-    name::{ActionId, GroupResource, Namespace, ToolName},
-    pattern::{Object, Subject},
-    permit::{Grounds, Reach},
-    policy::{Action, Autonomy, Endpoint, Grant, KubernetesGrant, Policy, Suspend, Tier, Tool, Verb},
-    view::View,
-};
+use crate::call::{Ambient, Call, Effect, Finding, HttpRequest, Mutation, Read};
+use crate::checks::{Check, Checks, Code, Denial, Outcome};
+use crate::name::{ActionId, GroupResource, Namespace, ToolName};
+use crate::pattern::{Object, Subject};
+use crate::permit::{Grounds, Reach};
+use crate::policy::{Action, Autonomy, Endpoint, Grant, KubernetesGrant, Policy, Suspend, Tier, Tool, Verb};
+use crate::view::View;
 
 /// A call, and what the skill says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,15 +60,15 @@ impl Deref for Screened {
 
 /// Runs every check that needs no knowledge of the world. All are run, so that the record shows all; the first that fails gives the code.
 pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Screened, Box<Denial>> {
-    let Claim { tool, action: claimed, call } = claim;
+    let call = &claim.call;
     let mut checks = Checks::none();
     let autonomy = policy.effective_autonomy();
-    let view = View::of(&call);
+    let view = View::of(call);
     let endpoint = view.endpoint(&policy.environment);
 
-    let tool = policy.sheet.tool(&tool);
-    let action = claimed.as_ref().and_then(|id| policy.sheet.action(id));
-    checks.set(Check::Action, covered(policy, &call, &view, tool, claimed.as_ref(), action));
+    let tool = policy.sheet.tool(&claim.tool);
+    let action = claim.action.as_ref().and_then(|id| policy.sheet.action(id));
+    checks.set(Check::Action, covered(policy, &claim, &view, tool, action));
 
     // A tool that the site calls a mutation cannot be reached through the read interface, nor the reverse.
     let listed = view.tier(&policy.environment);
@@ -88,9 +86,9 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
     checks.set(Check::Autonomy, granted);
 
     let Places { in_scope, lists, reach } = match (&view, endpoint) {
-        (View::Nothing, _) => Places::elsewhere(about_is_in_scope(policy, &call, tool), None),
+        (View::Nothing, _) => Places::elsewhere(about_is_in_scope(policy, call, tool), None),
         (View::Http(method, request), Some(Endpoint { origin, base, holds_data: _, allowed: _, writes: _ })) => {
-            let path = if lists_are_empty(policy) { String::new() } else { format!("{base}{}", request.path) };
+            let path = format!("{base}{}", request.path);
             Places::elsewhere(true, Some(lists(policy, &Subject::Http { method: *method, origin, path: &path })))
         }
         (View::Http(..), None) => Places::elsewhere(false, None),
@@ -106,8 +104,8 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
         checks.set(Check::AllowList, allow_list);
     }
 
-    checks.set(Check::Platform, platform(policy, &call, endpoint, now));
-    checks.set(Check::Budget, budget(&call, now));
+    checks.set(Check::Platform, platform(policy, call, endpoint, now));
+    checks.set(Check::Budget, budget(call, now));
     if call.mutates() && endpoint.is_some_and(|endpoint| endpoint.holds_data) {
         checks.set(Check::Data, Outcome::Fail(Code::DataProtection));
     } else if action.is_some_and(|action| action.data_impact) && autonomy < Autonomy::AutomateDestructive {
@@ -115,32 +113,26 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
     }
 
     let refused = checks.first_failure().map(|(_, code)| code);
+    let Claim { tool: _, action, call } = claim;
     match (refused, tier) {
         (None, Some(tier)) => {
             let (scope, policy) = (Arc::clone(&policy.scope), Arc::clone(&policy.revision));
-            Ok(Screened { call, grounds: Grounds { action: claimed, tier, checks, scope, policy, observed: None, reach } })
+            Ok(Screened { call, grounds: Grounds { action, tier, checks, scope, policy, observed: None, reach } })
         }
         // An unknown tier has failed above; if it had not, it would be refused here all the same.
         (refused, tier) => {
             let code = refused.unwrap_or(Code::NotListed);
-            Err(Box::new(Denial { code, call: Some(call), action: claimed, tier, checks, detail: None }))
+            Err(Box::new(Denial { code, call: Some(call), action, tier, checks, detail: None }))
         }
     }
 }
 
 /// Check 1: the action is declared, in the tool's list, and covers verb and target.
-fn covered(
-    policy: &Policy,
-    call: &Call,
-    view: &View<'_>,
-    tool: Option<&Tool>,
-    claimed: Option<&ActionId>,
-    action: Option<&Action>,
-) -> Result<(), Code> {
+fn covered(policy: &Policy, claim: &Claim, view: &View<'_>, tool: Option<&Tool>, action: Option<&Action>) -> Result<(), Code> {
     let tool = tool.ok_or(Code::NotThisTool)?;
-    Code::Malformed.unless(call.is_bounded())?;
-    if let Call::Ambient(ambient) = call {
-        Code::Malformed.unless(claimed.is_none())?;
+    Code::Malformed.unless(claim.call.is_bounded())?;
+    if let Call::Ambient(ambient) = &claim.call {
+        Code::Malformed.unless(claim.action.is_none())?;
         return match ambient {
             Ambient::Log(_) | Ambient::Finding(_) | Ambient::Site | Ambient::Clock => Ok(()),
             Ambient::StateGet(_) | Ambient::StatePut(_) | Ambient::StateRemove(_) | Ambient::StateKeys(_) => {
@@ -148,7 +140,7 @@ fn covered(
             }
         };
     }
-    claimed.ok_or(Code::MissingAction)?;
+    Code::MissingAction.unless(claim.action.is_some())?;
     let action = action.ok_or(Code::UndeclaredAction)?;
     Code::NotThisTool.unless(tool.may_claim(&action.id))?;
     match (&action.grant, view) {
@@ -254,10 +246,6 @@ fn about_is_in_scope(policy: &Policy, call: &Call, tool: Option<&Tool>) -> bool 
 
 fn in_environment(policy: &Policy, group: &str, namespace: &Namespace) -> bool {
     if is_ours(group) { *namespace == policy.home } else { policy.environment.namespaces.contains(namespace) }
-}
-
-fn lists_are_empty(policy: &Policy) -> bool {
-    policy.denied.is_empty() && policy.allowed.is_empty()
 }
 
 fn lists(policy: &Policy, subject: &Subject<'_>) -> Lists {

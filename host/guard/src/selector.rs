@@ -8,10 +8,8 @@ use alloc::{
 };
 use core::fmt;
 
-use crate::{
-    call::{FieldSelector, LabelSelector, Requirement},
-    name::Invalid,
-};
+use crate::call::{FieldSelector, LabelSelector, Requirement};
+use crate::name::Invalid;
 
 /// The most requirements in one selector, and its longest text.
 const MAX_REQUIREMENTS: usize = 16;

@@ -4,11 +4,9 @@
 use alloc::{format, string::String};
 use core::fmt::{self, Write};
 
-use crate::{
-    call::{Ambient, Call, Effect, Mutation, ObjectRef, Read},
-    name::GroupResource,
-    view::{Object, View},
-};
+use crate::call::{Ambient, Call, Effect, Mutation, ObjectRef, Read};
+use crate::name::GroupResource;
+use crate::view::{Object, View};
 
 /// The longest text of a call in bytes; a longer one ends in `…`.
 pub const MAX_TEXT: usize = 600;

@@ -1,10 +1,8 @@
 //! A call as grants, lists and texts see it: a verb on an object, a method on an endpoint, or a tool of a server.
 
-use crate::{
-    call::{Call, Effect, HttpRequest, McpCall, ObjectRef, Read, ResourceType, Scale, Workload},
-    name::{Namespace, ObjectName},
-    policy::{Endpoint, Environment, Method, Tier, Verb},
-};
+use crate::call::{Call, Effect, HttpRequest, McpCall, ObjectRef, Read, ResourceType, Workload};
+use crate::name::{Namespace, ObjectName};
+use crate::policy::{Endpoint, Environment, Method, Tier, Verb};
 
 /// What a call is about.
 pub(crate) enum View<'a> {
@@ -43,41 +41,35 @@ impl<'a> View<'a> {
 
     pub(crate) fn of_read(read: &'a Read) -> Self {
         let one = |verb, object: &'a ObjectRef| at(verb, object.kind.pair(), object.namespace.as_ref(), Some(&object.name));
-        match read {
+        Self::Kubernetes(match read {
             Read::Get(get) => one(Verb::Get, &get.object),
             Read::Wait(wait) => one(Verb::Wait, &wait.object),
             Read::List(list) => at(Verb::List, list.kind.pair(), list.namespace.as_ref(), None),
             Read::Logs(logs) => at(Verb::Logs, PODS, Some(&logs.namespace), Some(&logs.pod)),
-            Read::Http(call) => Self::Http(call.method.into(), &call.request),
-            Read::Mcp(call) => Self::Mcp(call),
-        }
+            Read::Http(call) => return Self::Http(call.method.into(), &call.request),
+            Read::Mcp(call) => return Self::Mcp(call),
+        })
     }
 
     pub(crate) fn of_effect(effect: &'a Effect) -> Self {
         let one = |verb, kind, namespace, name| at(verb, kind, Some(namespace), Some(name));
         let deployment = Workload::Deployment.group_resource();
-        match effect {
+        Self::Kubernetes(match effect {
             Effect::Restart(t) => one(Verb::Restart, t.kind.group_resource(), &t.namespace, &t.name),
-            Effect::Scale(Scale { kind, namespace, name, replicas }) => {
-                let (kind, namespace, name) = (kind.group_resource(), Some(namespace), Some(name.as_str()));
-                Self::Kubernetes(Object { verb: Verb::Scale, kind, namespace, name, replicas: Some(*replicas) })
-            }
+            Effect::Scale(s) => Object { replicas: Some(s.replicas), ..one(Verb::Scale, s.kind.group_resource(), &s.namespace, &s.name) },
             Effect::Pause(namespace, name, _) => one(Verb::Pause, deployment, namespace, name),
             Effect::Evict(namespace, name, _) => one(Verb::Evict, PODS, namespace, name),
             Effect::Cordon(name, _) => at(Verb::Cordon, NODES, None, Some(name)),
             Effect::RequestSync(sync, namespace, name) => one(Verb::RequestSync, sync.group_resource(), namespace, name),
             Effect::Delete(v) => one(Verb::Delete, v.kind.group_resource(), &v.namespace, &v.name),
             Effect::Rollback(namespace, name, _) => one(Verb::Rollback, deployment, namespace, name),
-            Effect::Http(call) => Self::Http(call.method.into(), &call.request),
-            Effect::Mcp(call) => Self::Mcp(call),
-        }
+            Effect::Http(call) => return Self::Http(call.method.into(), &call.request),
+            Effect::Mcp(call) => return Self::Mcp(call),
+        })
     }
 
     pub(crate) fn endpoint<'e>(&self, environment: &'e Environment) -> Option<&'e Endpoint> {
-        match self {
-            Self::Http(_, request) => environment.endpoints.get(&request.endpoint),
-            Self::Kubernetes(_) | Self::Mcp(_) | Self::Nothing => None,
-        }
+        if let Self::Http(_, request) = self { environment.endpoints.get(&request.endpoint) } else { None }
     }
 
     /// See [`tier`](crate::policy::tier).
@@ -99,8 +91,8 @@ impl<'a> View<'a> {
     }
 }
 
-fn at<'a>(verb: Verb, kind: (&'a str, &'a str), namespace: Option<&'a Namespace>, name: Option<&'a ObjectName>) -> View<'a> {
-    View::Kubernetes(Object { verb, kind, namespace, name: name.map(ObjectName::as_str), replicas: None })
+fn at<'a>(verb: Verb, kind: (&'a str, &'a str), namespace: Option<&'a Namespace>, name: Option<&'a ObjectName>) -> Object<'a> {
+    Object { verb, kind, namespace, name: name.map(ObjectName::as_str), replicas: None }
 }
 
 impl ResourceType {
