@@ -10,3 +10,6 @@ mod projection;
 pub mod snapshot;
 pub mod state;
 pub mod world;
+
+#[cfg(test)]
+mod suite;

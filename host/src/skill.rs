@@ -1,4 +1,23 @@
-//! Skills: package format, sources, checks.
+//! Skills as packages: a folder becomes one component with its manifest, and a component is looked at and judged.
+//!
+//! In the order of a build: [`source`] reads `SKILL.md` and `actions.yaml`, [`build`] drives cargo, [`component`] makes components of core modules,
+//! [`pack`] joins component and manifest and asks for the admission verdict. [`inspect`] and [`verdict`] look at a finished component without running or
+//! compiling it, [`world`] writes the contract that exactly fits a sheet, [`scaffold`] begins a new skill. [`load`] makes a component ready to run,
+//! through the child that compiles and the [`cache`] of its results.
 
+pub mod actions;
+pub mod build;
 pub mod cache;
+pub mod component;
+pub mod frontmatter;
+pub mod inspect;
 pub mod load;
+pub mod pack;
+mod problem;
+pub mod scaffold;
+pub mod source;
+pub mod surface;
+pub mod verdict;
+pub mod world;
+
+pub use problem::Problem;

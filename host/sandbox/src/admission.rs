@@ -110,10 +110,11 @@ pub fn admit(component: &[u8]) -> Result<Admitted, Vec<Refusal>> {
     }
 }
 
-/// Decides on a component that must import nothing: a describer or an evaluator.
+/// Decides on a component that must import nothing: a describer or an evaluator. The contract's `types`, which have no function, are nothing.
 pub(crate) fn admit_without_imports(component: &[u8]) -> Result<Vec<(String, bool)>, Refusal> {
     let found = scan(component).map_err(|(code, message)| Refusal::new(code, message))?;
-    match found.imports.first() {
+    let is_something = |import: &&Import| contract::classify(&import.name) != Ok(Named::Contract(TYPES)) || check_import(import).is_err();
+    match found.imports.iter().find(is_something) {
         None => Ok(found.exports),
         Some(import) => {
             let message = format!("the component imports `{}`, but must import nothing", printable(&import.name, 128));

@@ -139,3 +139,18 @@ impl World for Snapshot {
         Ok(self.store().all_kinds().into())
     }
 }
+
+#[cfg(test)]
+impl super::suite::Executor for Snapshot {
+    fn policy_scope(&self) -> Scope {
+        self.scope.clone()
+    }
+
+    fn execute_read(&self, permit: &Permit<Read>) -> Result<Answer, CallError> {
+        self.look(permit)
+    }
+
+    fn execute(&self, permit: &Permit<Mutation>, seq: u32) -> Result<Receipt, CallError> {
+        self.change(permit, seq)
+    }
+}

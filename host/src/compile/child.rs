@@ -77,7 +77,8 @@ fn work(args: &Args) -> Result<(), Refusal> {
         return Err(Refusal::new("too-large", format!("more than {MAX_COMPONENT} bytes")));
     }
     if !component.starts_with(COMPONENT) {
-        let what = if component.starts_with(b"\0asm") { "this is a core module; make a component of it" } else { "it does not begin like one" };
+        let what =
+            if component.starts_with(b"\0asm") { "this is a core module; make a component of it" } else { "it does not begin like one" };
         return Err(Refusal::new("not-a-component", what));
     }
 

@@ -22,7 +22,9 @@ pub enum Error {
     #[error("the component is not valid: {0}")]
     Invalid(String),
     /// Needs more memory than it may have.
-    #[error("compiling the component needs more than {limit} of memory; make it smaller, or allow more with `--compile-memory {suggestion}`")]
+    #[error(
+        "compiling the component needs more than {limit} of memory; make it smaller, or allow more with `--compile-memory {suggestion}`"
+    )]
     Memory {
         /// What it may have.
         limit: Size,

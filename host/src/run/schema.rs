@@ -143,7 +143,8 @@ impl Schema {
             .take(SHOWN_PROBLEMS)
             .map(|problem| {
                 let at = problem.instance_path().to_string();
-                let message: String = problem.to_string().chars().take(300).collect();
+                // Masked: the value may be text from the world that the model copied, and this is said in the words of the host.
+                let message: String = problem.masked().to_string().chars().take(300).collect();
                 if at.is_empty() { message } else { format!("`{at}`: {message}") }
             })
             .collect();

@@ -53,7 +53,7 @@ pub(super) fn covers(action: &ActionSpec, groups: &Groups, namespace: &str) -> b
     action.namespaces.is_empty()
         || action.namespaces.iter().any(|&name| match groups.get(name) {
             Some(group) => group.iter().any(|member| member == namespace),
-            None => name == namespace,
+            None => name == "*" || name == namespace,
         })
 }
 

@@ -36,7 +36,10 @@ pub(crate) fn to_json(value: &Cel) -> Option<Json> {
         Cel::Float(float) => Number::from_f64(*float).map(Json::Number),
         Cel::String(text) => Some(Json::String(text.as_str().to_owned())),
         Cel::List(items) => items.iter().map(to_json).collect::<Option<_>>().map(Json::Array),
-        Cel::Map(map) => map.map.iter().map(|(key, value)| to_json(value).map(|value| (key.to_string(), value))).collect::<Option<_>>().map(Json::Object),
+        Cel::Map(map) => {
+            let fields = map.map.iter().map(|(key, value)| to_json(value).map(|value| (key.to_string(), value)));
+            fields.collect::<Option<_>>().map(Json::Object)
+        }
         Cel::Bytes(_) | Cel::Function(_, _) | Cel::Opaque(_) | Cel::Struct(_) => None,
     }
 }

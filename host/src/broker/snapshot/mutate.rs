@@ -155,3 +155,19 @@ fn delete_claims_with(store: &mut Store, key: &Key, live: &Value) {
         }
     }
 }
+
+#[cfg(test)]
+impl Snapshot {
+    /// The write without a permit: what the guard stands in the way of.
+    pub(crate) fn force(&self, effect: &Effect) {
+        let key = target(effect).unwrap();
+        let mut store = self.store();
+        let live = store.get(&key).unwrap();
+        let observed = Observed {
+            uid: infraagent_guard::name::Uid::parse(object::uid(live)).unwrap(),
+            resource_version: infraagent_guard::name::ResourceVersion::parse(object::resource_version(live)).unwrap(),
+        };
+        let mark = Mark { run: &self.scope.run, seq: 0, now: store.now() };
+        assert!(apply(&mut store, effect, &key, &observed, &mark).unwrap().changed);
+    }
+}

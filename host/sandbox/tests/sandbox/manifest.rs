@@ -254,7 +254,8 @@ fn both_forms_mean_the_same() {
 
 #[test]
 fn functions_and_effects_follow_from_the_target() {
-    let cases: [(Value, &[(&str, &str)], bool); 4] = [
+    type Case = (Value, &'static [(&'static str, &'static str)], bool);
+    let cases: [Case; 4] = [
         (
             json!({ "kubernetes": { "verb": "read", "resources": ["pods"], "namespaces": ["a"] } }),
             &[("kubernetes-read", "get"), ("kubernetes-read", "list"), ("kubernetes-read", "wait")],
