@@ -5,8 +5,8 @@
 //! ```
 //!
 //! This crate performs no I/O, reads no clock, keeps no state and depends on nothing, so it can be enumerated, and read in one sitting:
-//! [`name`] (what a name may look like), [`call`] (everything a skill can ask for), [`text`] (how a call is written down), [`pattern`] (the
-//! agent's allow and deny lists), [`policy`] (who may do what), [`screen`](mod@screen) (all that can be decided without looking at the world), [`facts`]
+//! [`name`] (what a name may look like), [`call`] and [`selector`] (everything a skill can ask for), [`text`] (how a call is written down),
+//! [`pattern`] (the agent's allow and deny lists), [`policy`] (who may do what), [`screen`](mod@screen) (all that can be decided without looking at the world), [`facts`]
 //! (what was seen of the world), [`decide`](mod@decide) (consequences), [`permit`] (the proof that a call was allowed).
 //!
 //! # Guarantees
@@ -41,7 +41,7 @@
 //! }
 //! ```
 //!
-//! * There is no value of [`Call`](call::Call) that deletes or alters data, or reads a Secret.
+//! * There is no value of [`Call`] that deletes or alters data, or reads a Secret.
 //! * Whatever is unknown is denied.
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,11 +1,7 @@
 //! Label and field selectors, parsed, so that what was decided on is what is sent.
 
-use alloc::{
-    borrow::ToOwned,
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::string::{String, ToString};
+use alloc::{borrow::ToOwned, format, vec::Vec};
 use core::fmt;
 
 use crate::call::{FieldSelector, LabelSelector, Requirement};

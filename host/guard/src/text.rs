@@ -1,7 +1,8 @@
 //! How a call is written down: one line for the record, the timeline and proposals, without control characters. No content of a body, an argument or a log
 //! line is in it. It is for reading and for search; what a record is bound to is the call itself.
 
-use alloc::{format, string::String};
+use alloc::format;
+use alloc::string::{String, ToString};
 use core::fmt::{self, Write};
 
 use crate::call::{Ambient, Call, Effect, Mutation, ObjectRef, Read};
@@ -68,14 +69,9 @@ impl Read {
             Self::Get(_) => View::of_read(self).write(f, "kubectl.get"),
             Self::List(list) => {
                 let place = list.namespace.as_ref().map_or("-A".into(), |namespace| format!("-n {namespace}"));
-                write!(f, "kubectl.get {} {place}", list.kind.kind.kind())?;
-                if !list.labels.0.is_empty() {
-                    write!(f, " -l {}", list.labels)?;
-                }
-                if !list.fields.0.is_empty() {
-                    write!(f, " --field-selector={}", list.fields)?;
-                }
-                Ok(())
+                let option = |flag: &str, text: String| if text.is_empty() { text } else { format!(" {flag}{text}") };
+                let (labels, fields) = (option("-l ", list.labels.to_string()), option("--field-selector=", list.fields.to_string()));
+                write!(f, "kubectl.get {} {place}{labels}{fields}", list.kind.kind.kind())
             }
             Self::Logs(logs) => {
                 View::of_read(self).write(f, "kubectl.logs")?;
