@@ -76,7 +76,9 @@ fn look(effect: &Effect, facts: &Facts) -> Verdict {
         {
             return Err((Code::TargetChanged, None));
         }
-        (Seen::Present(_), _) => {}
+        (Seen::Present(_), Effect::Evict(..) | Effect::Delete(_)) => {}
+        (Seen::Present(_), Effect::Restart(_) | Effect::Scale(_) | Effect::Pause(..) | Effect::Cordon(..)) => {}
+        (Seen::Present(_), Effect::RequestSync(..) | Effect::Rollback(..) | Effect::Http(_) | Effect::Mcp(_)) => {}
     }
     known(&facts.node, Code::NodeNotCovered, "node labels")?;
     let possible = Consequence::of(effect);
