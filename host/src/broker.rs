@@ -1,15 +1,398 @@
-//! The only door: decide, record the intent, execute, record the outcome.
+//! The only door: screen, gather facts, decide, record the intent, execute, record the outcome.
+//!
+//! # Guarantees
+//!
+//! * Every request of a guest, log lines and findings included, passes [`Door::perform`] and is decided there against the policy as it is *now*.
+//! * Nothing is read before a call has passed the screen; nothing is changed before its intent is durable; an executor takes nothing but a recorded permit.
+//! * What a guest gets was redacted before, since a guest could re-encode a secret.
+//! * Whatever goes wrong on the way to a decision is a denial, and it is recorded.
+//!
+//! # Caveats
+//!
+//! A call that is cancelled (the tool call's time is over) between intent and outcome still gets its outcome: effects run to their end in a task of their own.
 
 mod change;
 mod condition;
 pub mod cooldown;
+pub mod executor;
 pub mod facts;
+mod log;
 mod object;
 mod paging;
 mod projection;
 pub mod snapshot;
 pub mod state;
 pub mod world;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use infraagent_api::names::Mode;
+use infraagent_guard::{
+    Code, Decision, Denial,
+    call::{Ambient, Call, Finding, Mutation, Read},
+    decide,
+    name::{ActionId, ToolName},
+    permit::{Allowed, Permit, Proposal},
+    policy::{Policy, Tier},
+    screen::{Circumstances, Claim, bytes_out, screen},
+};
+use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Receipt, Request, Response};
+use tokio::sync::RwLock;
+
+use self::{
+    cooldown::{CooldownKey, Cooldowns},
+    executor::Executor,
+    state::State,
+};
+use crate::{
+    audit::{End, Journal, MutationOutcome, Recorded, Redactor, ToolEntry},
+    cel,
+    run::{
+        event::{Event, Observer, Outcome, Verdict},
+        execute::SETTLE,
+        finding,
+        lookup::Lookup,
+        validate::{ValidatedRun, severity_word, tier_word},
+    },
+};
+
+/// What a run may send of its guests' own making: bodies, arguments, log lines, state.
+pub const RUN_EGRESS_BYTES: u64 = 4 * 1024 * 1024;
+
+/// What all tool calls of a run share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Where the policy comes from, anew for each call.
+    pub lookup: Lookup,
+    /// What acts.
+    pub executor: Executor,
+    /// The record.
+    pub journal: Arc<Journal>,
+    /// What must not leave.
+    pub redactor: Arc<Redactor>,
+    /// When actions were last used.
+    pub cooldowns: Cooldowns,
+    /// Evaluates pre-conditions.
+    pub preconditions: cel::Evaluator,
+    /// The agent's memory, by skill.
+    pub memory: BTreeMap<String, State>,
+    /// Who watches.
+    pub observer: Observer,
+    /// The end of the run.
+    pub until: Instant,
+    /// What was sent so far.
+    pub sent: AtomicU64,
+    /// Held by every change that was begun and has no outcome yet.
+    pub effects: Arc<RwLock<()>>,
+}
+
+impl Shared {
+    /// Records a finding of the model itself, decided like one of a skill.
+    pub async fn finding(&self, finding: Finding) -> Result<(), CallError> {
+        let tool = finding::guard_tool().map_err(|error| CallError::Internal(error.to_string()))?;
+        let run = self.lookup.current().map_err(|error| CallError::Unavailable { message: error.to_string(), retry_after_ms: None })?;
+        let claim = Claim { tool: tool.name().clone(), action: None, call: Call::Ambient(Ambient::Finding(finding)) };
+        let screened = screen(&run.policy(), claim, &self.circumstances(&run)).map_err(|denial| error_of(&denial))?;
+        match decide(screened, None) {
+            Decision::Allow(Allowed::Ambient(permit)) => match permit.call() {
+                Ambient::Finding(finding) => self.record_finding(finding).await,
+                other => Err(CallError::Internal(format!("`{other}` is no finding"))),
+            },
+            Decision::Deny(denial) => Err(error_of(&denial)),
+            Decision::Allow(Allowed::Read(_) | Allowed::Mutation(_)) | Decision::Propose(_) => {
+                Err(CallError::Internal("a finding was decided as something else".to_owned()))
+            }
+        }
+    }
+
+    async fn record_finding(&self, finding: &Finding) -> Result<(), CallError> {
+        self.journal.finding(finding).await.map_err(|error| unrecorded(&error))?;
+        self.observer.tell(&Event::Finding {
+            severity: severity_word(finding.severity),
+            resource: finding.about.as_ref().map(ToString::to_string),
+            message: self.redactor.text(&finding.message).into_owned(),
+        });
+        Ok(())
+    }
+
+    /// Tells that the model asked for something that no skill declares.
+    pub fn undeclared(&self, call: &str, tool: &str, code: &str, reason: &str) {
+        let verdict = Verdict::Deny { code: code.to_owned(), reason: reason.to_owned() };
+        self.observer.tell(&Event::Decided { call: call.to_owned(), what: tool.to_owned(), tier: None, action: None, verdict });
+    }
+
+    /// Waits until no change is on its way, but not longer than an effect may take.
+    pub async fn settle(&self) {
+        if tokio::time::timeout(SETTLE, self.effects.write()).await.is_err() {
+            tracing::warn!("a change has no outcome yet");
+        }
+    }
+
+    fn circumstances(&self, run: &ValidatedRun) -> Circumstances {
+        let budget = RUN_EGRESS_BYTES.saturating_sub(self.sent.load(Ordering::Relaxed));
+        run.circumstances(self.executor.now(), self.journal.entries_left(), budget, self.until.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// Serves one tool call.
+#[derive(Debug, Clone)]
+pub struct Door {
+    shared: Arc<Shared>,
+    entry: Arc<ToolEntry>,
+    tool: ToolName,
+    call: Arc<str>,
+}
+
+impl Broker for Door {
+    fn perform(&self, request: Request) -> Answering<'_> {
+        Box::pin(self.serve(request))
+    }
+}
+
+impl Door {
+    /// A door for the tool call with this id, which `entry` records.
+    pub fn new(shared: Arc<Shared>, entry: Arc<ToolEntry>, tool: ToolName, call: &str) -> Self {
+        Self { shared, entry, tool, call: call.into() }
+    }
+
+    async fn serve(&self, request: Request) -> Result<Answer, CallError> {
+        let (action, call) = match request {
+            Request::Call { action, call } => (action, call),
+            Request::Malformed { function, message } => {
+                self.entry.malformed(function, &message);
+                self.decided(function.to_owned(), None, None, Verdict::Deny { code: Code::Malformed.as_str().to_owned(), reason: message.clone() });
+                return Err(CallError::Invalid(message));
+            }
+        };
+        let run = match self.shared.lookup.current() {
+            Ok(run) => run,
+            Err(error) => {
+                self.entry.malformed("policy", &error.to_string());
+                return Err(CallError::Unavailable { message: format!("no decision without a policy: {error}"), retry_after_ms: None });
+            }
+        };
+        let policy = run.policy();
+        match self.decide(&run, &policy, action, call).await {
+            Decision::Deny(denial) => self.refuse(&denial).await,
+            Decision::Propose(proposal) => self.propose(&proposal).await,
+            Decision::Allow(Allowed::Ambient(permit)) => self.ambient(permit, &run).await,
+            Decision::Allow(Allowed::Read(permit)) => self.read(permit).await,
+            Decision::Allow(Allowed::Mutation(permit)) => self.mutate(permit, &run, &policy).await,
+        }
+    }
+
+    async fn decide(&self, run: &ValidatedRun, policy: &Policy, action: Option<ActionId>, call: Call) -> Decision {
+        let shared = &self.shared;
+        let circumstances = shared.circumstances(run);
+        let out = bytes_out(&call);
+        let screened = match screen(policy, Claim { tool: self.tool.clone(), action, call }, &circumstances) {
+            Ok(screened) => screened,
+            Err(denial) => return Decision::Deny(denial),
+        };
+        shared.sent.fetch_add(out, Ordering::Relaxed);
+        let facts = match screened.action().and_then(|id| policy.sheet.action(id)) {
+            None => None,
+            Some(action) => {
+                let context = facts::Context {
+                    action,
+                    cluster: &policy.scope.cluster,
+                    data: &run.declared,
+                    cooldowns: &shared.cooldowns,
+                    now: shared.executor.now(),
+                    preconditions: &shared.preconditions,
+                };
+                shared.executor.facts(&context, &screened).await
+            }
+        };
+        decide(screened, facts)
+    }
+
+    async fn refuse(&self, denial: &Denial) -> Result<Answer, CallError> {
+        let what = denial.call.as_ref().map_or_else(String::new, ToString::to_string);
+        let verdict = Verdict::Deny { code: denial.code.as_str().to_owned(), reason: denial.message() };
+        self.decided(what, denial.tier, denial.action.as_ref(), verdict);
+        self.entry.refused(denial).await.map_err(|error| unrecorded(&error))?;
+        Err(error_of(denial))
+    }
+
+    async fn propose(&self, proposal: &Proposal) -> Result<Answer, CallError> {
+        self.decided(proposal.call().to_string(), Some(proposal.tier()), proposal.action(), Verdict::Propose);
+        self.entry.propose(proposal).await.map_err(|error| unrecorded(&error))?;
+        let action = proposal.action().map_or_else(String::new, ToString::to_string);
+        Err(CallError::Denied { code: Code::ApprovalRequired.as_str().to_owned(), action, message: Code::ApprovalRequired.message().to_owned() })
+    }
+
+    async fn ambient(&self, permit: Permit<Ambient>, run: &ValidatedRun) -> Result<Answer, CallError> {
+        let recorded = self.entry.ambient(permit);
+        let ordinal = recorded.ordinal();
+        let answer = self.answer_ambient(recorded.into_inner(), run).await;
+        self.entry.answered(ordinal, End::of(&answer));
+        answer
+    }
+
+    async fn answer_ambient(&self, permit: Permit<Ambient>, run: &ValidatedRun) -> Result<Answer, CallError> {
+        let shared = &self.shared;
+        match permit.call() {
+            Ambient::Log(line) => {
+                log::write(&self.tool, &self.call, line, &shared.redactor);
+                Ok(Answer::Done)
+            }
+            Ambient::Finding(finding) => shared.record_finding(finding).await.map(|()| Answer::Done),
+            Ambient::Site => Ok(Answer::Json(run.site.describe().to_string())),
+            Ambient::Clock => Ok(Answer::Time(u64::try_from(shared.executor.now().as_millisecond()).unwrap_or(0))),
+            Ambient::StateGet(key) => Ok(Answer::Entry(self.memory(run)?.get(key))),
+            Ambient::StatePut(put) => self.memory(run)?.put(put).map(Answer::Version),
+            Ambient::StateRemove(remove) => self.memory(run)?.remove(remove).map(|()| Answer::Done),
+            Ambient::StateKeys(keys) => Ok(Answer::Keys(self.memory(run)?.keys(keys))),
+        }
+    }
+
+    /// The memory of the skill that the running tool belongs to.
+    fn memory(&self, run: &ValidatedRun) -> Result<&State, CallError> {
+        let skill = run.tool(self.tool.as_str()).map(|(skill, _)| skill.name.as_str());
+        let unavailable = || CallError::Unavailable { message: "this skill has no memory in this run".to_owned(), retry_after_ms: None };
+        skill.and_then(|skill| self.shared.memory.get(skill)).ok_or_else(unavailable)
+    }
+
+    async fn read(&self, permit: Permit<Read>) -> Result<Answer, CallError> {
+        self.decided_lazily(|| (permit.call().to_string(), permit.tier(), permit.action().cloned()));
+        let recorded = self.entry.read(permit);
+        let ordinal = recorded.ordinal();
+        let answer = self.shared.executor.read(recorded).map(|answer| redact(answer, &self.shared.redactor));
+        self.entry.answered(ordinal, End::of(&answer));
+        answer
+    }
+
+    async fn mutate(&self, permit: Permit<Mutation>, run: &ValidatedRun, policy: &Policy) -> Result<Answer, CallError> {
+        let action = permit.action().and_then(|id| policy.sheet.action(id));
+        let seconds = action.map_or(0, |action| action.cooldown_seconds);
+        let key = CooldownKey::new(&policy.scope.cluster, permit.call(), permit.observed());
+        // Two tool calls can have passed the check at the same time: only the one that takes the cooldown goes on.
+        if self.shared.cooldowns.take(key, seconds, self.shared.executor.now()).is_err() {
+            let id = permit.action().map_or_else(String::new, ToString::to_string);
+            self.entry.malformed("cooldown", &permit.call().to_string());
+            return Err(CallError::Denied { code: Code::Cooldown.as_str().to_owned(), action: id, message: Code::Cooldown.message().to_owned() });
+        }
+        let what = permit.call().to_string();
+        self.decided(what.clone(), Some(permit.tier()), permit.action(), Verdict::Allow);
+        let recorded = self.entry.intend(permit).await.map_err(|error| unrecorded(&error))?;
+        let seq = recorded.seq();
+        if run.mode == Mode::Shadow {
+            return self.pretend(recorded, what).await;
+        }
+        let (shared, entry) = (Arc::clone(&self.shared), Arc::clone(&self.entry));
+        // The effect is not cancelled with the tool call: a change that was begun gets its outcome.
+        let begun = Arc::clone(&shared.effects).read_owned().await;
+        let effect = tokio::spawn(async move {
+            let _begun = begun;
+            let outcome = shared.executor.mutate(recorded);
+            let written = entry.outcome(seq, MutationOutcome::of(&outcome)).await;
+            (outcome, written)
+        });
+        let (outcome, written) = effect.await.map_err(|_| CallError::Internal(format!("effect-{seq}")))?;
+        let shown = match &outcome {
+            Ok(receipt) if receipt.changed => Outcome::Changed,
+            Ok(_) => Outcome::Unchanged,
+            Err(error) => Outcome::Failed(error.to_string()),
+        };
+        self.shared.observer.tell(&Event::Effect { call: self.call.to_string(), seq, what, outcome: shown });
+        written.map_err(|error| unrecorded(&error))?;
+        outcome.map(Answer::Receipt)
+    }
+
+    /// In a shadow run nothing is executed, and the guest is not told.
+    async fn pretend(&self, recorded: Recorded<Permit<Mutation>>, what: String) -> Result<Answer, CallError> {
+        let seq = recorded.seq();
+        let observed = recorded.into_inner().observed().map(|observed| observed.resource_version.to_string());
+        let outcome = MutationOutcome::Skipped { reason: "shadow".to_owned(), message: "allowed, and not executed: this is a shadow run".to_owned() };
+        self.entry.outcome(seq, outcome).await.map_err(|error| unrecorded(&error))?;
+        self.shared.observer.tell(&Event::Effect { call: self.call.to_string(), seq, what, outcome: Outcome::DryRun });
+        Ok(Answer::Receipt(Receipt { audit_seq: seq, changed: true, resource_version: observed }))
+    }
+
+    fn decided(&self, what: String, tier: Option<Tier>, action: Option<&ActionId>, verdict: Verdict) {
+        tracing::info!(tool = %self.tool, call = %what, ?verdict, "decided");
+        self.shared.observer.tell(&Event::Decided {
+            call: self.call.to_string(),
+            what,
+            tier: tier.map(tier_word),
+            action: action.map(ToString::to_string),
+            verdict,
+        });
+    }
+
+    fn decided_lazily(&self, texts: impl FnOnce() -> (String, Tier, Option<ActionId>)) {
+        if self.shared.observer.is_listening() {
+            let (what, tier, action) = texts();
+            self.decided(what, Some(tier), action.as_ref(), Verdict::Allow);
+        }
+    }
+}
+
+/// What a guest is told of a refusal: codes, never content.
+fn error_of(denial: &Denial) -> CallError {
+    let message = denial.message();
+    match denial.code {
+        Code::TargetAbsent => CallError::NotFound(message),
+        Code::TargetChanged => CallError::Conflict(message),
+        Code::BudgetExhausted => CallError::BudgetExhausted(message),
+        Code::Malformed => CallError::Invalid(message),
+        _ => CallError::Denied {
+            code: denial.code.as_str().to_owned(),
+            action: denial.action.as_ref().map_or_else(String::new, ToString::to_string),
+            message,
+        },
+    }
+}
+
+/// What cannot be recorded does not happen.
+fn unrecorded(error: &crate::audit::Error) -> CallError {
+    match error {
+        crate::audit::Error::BudgetExhausted(_) => CallError::BudgetExhausted(error.to_string()),
+        _ => {
+            tracing::error!(%error, "the record could not be written");
+            CallError::Unavailable { message: "the record cannot be written, so nothing may happen".to_owned(), retry_after_ms: None }
+        }
+    }
+}
+
+/// Takes secrets out of what a guest gets.
+fn redact(answer: Answer, redactor: &Redactor) -> Answer {
+    let json = |text: String| match serde_json::from_str(&text) {
+        Ok(mut value) => {
+            redactor.json(&mut value);
+            value.to_string()
+        }
+        Err(_) => redactor.text(&text).into_owned(),
+    };
+    match answer {
+        Answer::Json(text) => Answer::Json(json(text)),
+        Answer::Page(Page { items, count, continue_token, truncated }) => {
+            Answer::Page(Page { items: json(items), count, continue_token, truncated })
+        }
+        Answer::Text(text, cut) => Answer::Text(redactor.text(&text).into_owned(), cut),
+        Answer::Response(Response { status, headers, body, truncated, elapsed_ms, tls }) => Answer::Response(Response {
+            status,
+            headers: headers
+                .into_iter()
+                .filter(|(name, _)| !matches!(name.to_ascii_lowercase().as_str(), "set-cookie" | "authorization" | "proxy-authenticate" | "www-authenticate"))
+                .map(|(name, value)| (name, redactor.text(&value).into_owned()))
+                .collect(),
+            body: redactor.bytes(&body).into_owned(),
+            truncated,
+            elapsed_ms,
+            tls,
+        }),
+        Answer::Done | Answer::Time(_) | Answer::Reached(_) | Answer::Receipt(_) | Answer::Entry(_) | Answer::Version(_) | Answer::Keys(_) => answer,
+    }
+}
 
 #[cfg(test)]
 mod suite;

@@ -15,11 +15,13 @@ pub mod budget;
 pub mod converse;
 pub mod dereference;
 pub mod event;
+pub mod execute;
 pub mod finding;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod freeze;
 pub mod history;
+pub mod lookup;
 pub mod prompt;
 pub mod report;
 pub mod schema;

@@ -58,9 +58,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Loads a folder for one run. `now` is the cluster's time for the whole run.
-    pub fn load(dir: &Path, run: &str, environment: &str, now: Timestamp) -> Result<Self, LoadError> {
-        let store = Store::new(load::objects(dir)?, now)?;
+    /// Loads a folder for one run. `now` is the cluster's time for the whole run; none: the newest time that any object bears, so that a snapshot tells the same
+    /// story whenever it is looked at.
+    pub fn load(dir: &Path, run: &str, environment: &str, now: Option<Timestamp>) -> Result<Self, LoadError> {
+        let objects = load::objects(dir)?;
+        let now = now.or_else(|| load::newest(&objects)).unwrap_or_else(Timestamp::now);
+        let store = Store::new(objects, now)?;
         let kube_system = GroupResource::new("", "namespaces").ok().and_then(|kind| {
             let key = Key { kind, namespace: String::new(), name: "kube-system".to_owned() };
             store.get(&key).map(|namespace| object::uid(namespace).to_owned())

@@ -5,10 +5,12 @@
 pub mod timeline;
 
 use std::{
+    collections::BTreeMap,
     io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
 };
 
 use anyhow::Context as _;
@@ -17,18 +19,28 @@ use infraagent_api::{
     agent::ResolvedSkill,
     run::{RECORD_VERSION, RunPhase, RunTrigger},
 };
+use infraagent_sandbox::{
+    engine::{Engine, EngineConfig},
+    limits::Limits,
+};
 use jiff::Timestamp;
 
 use crate::{
     audit::{AuditKey, FileSink, Journal, Redactor, Setup, Sink, escape_terminal},
+    broker::{Shared, cooldown::Cooldowns, executor::Executor, snapshot::Snapshot, state::State},
+    cel,
+    compile::{CompileLimits, Compiler, Flags},
     llm::{Provider, Replay, replay::Mode},
     run::{
         self,
         dereference::{self, Component, Documents, Paths},
         event::Observer,
+        execute::{Loaded, SkillTools},
+        lookup::Lookup,
         tools::Tools,
         validate::{self, Inputs, RunIdentity, SkillInput, ValidatedRun},
     },
+    skill::{cache::Cache, load},
 };
 
 /// Arguments of `infraagent run`.
@@ -65,6 +77,11 @@ pub struct Args {
     /// Key that signs the record; created, with its public half in FILE.pub, if it does not exist
     #[arg(long, value_name = "FILE")]
     audit_key: Option<PathBuf>,
+    /// Folder that keeps the memory of skills with `state: true` from run to run; without it they forget
+    #[arg(long, value_name = "DIR")]
+    memory: Option<PathBuf>,
+    #[command(flatten)]
+    compile: Flags,
     /// Print the complete AgentRun to standard output; the timeline goes to standard error
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Output>,
@@ -84,14 +101,14 @@ pub enum Output {
 pub struct Prepared {
     /// The run.
     pub run: Arc<ValidatedRun>,
-    /// Its skills, not loaded yet.
-    pub components: Vec<Component>,
-    /// The folder that stands for the cluster.
-    pub snapshot: PathBuf,
+    /// The run as its documents say at each moment.
+    pub lookup: Lookup,
     /// Who answers.
     pub provider: Provider,
     /// Who listens.
     pub observer: Observer,
+    /// What must not leave.
+    pub redactor: Arc<Redactor>,
     /// The record, opened.
     pub journal: Arc<Journal>,
     /// Where the record is.
@@ -102,21 +119,70 @@ pub struct Prepared {
 
 /// Runs one agent once.
 pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
-    let prepared = prepare(args).await?;
-    anyhow::bail!("this build has no executor for the snapshot `{}`", prepared.snapshot.display())
+    let compiler = Compiler::new(CompileLimits::from(args.compile));
+    let memory = args.memory.clone();
+    let (prepared, components, snapshot) = prepare(args).await?;
+    let (prepared, tools) = assemble(prepared, components, snapshot, &compiler, memory.as_deref()).await?;
+    conduct(prepared, &tools).await
+}
+
+/// Loads the skills and puts the sandbox in front of the broker.
+async fn assemble(
+    prepared: Prepared,
+    components: Vec<Component>,
+    snapshot: Snapshot,
+    compiler: &Compiler,
+    memories: Option<&Path>,
+) -> anyhow::Result<(Prepared, SkillTools)> {
+    let run = &prepared.run;
+    let engine = Engine::new(EngineConfig::default())?;
+    let cache = Cache::open_default().inspect_err(|error| tracing::warn!(%error, "compiled skills are not kept")).ok();
+    let mut skills = Vec::new();
+    let mut memory = BTreeMap::new();
+    for Component { path, bytes, digest: _, manifest } in components {
+        let skill = load::load(&bytes, &engine, cache.as_ref(), compiler).await;
+        let skill = skill.with_context(|| format!("cannot load the skill `{}`", path.display()))?;
+        let limits = Limits::granted(manifest.limits.as_ref(), &[run.skill_ceilings.caps()]);
+        if manifest.sheet.state {
+            let file = memories.map(|folder| folder.join(format!("{}.{}.{}.json", run.agent.namespace, run.agent.name, manifest.name)));
+            memory.insert(manifest.name.clone(), file.map_or_else(|| Ok(State::in_memory()), |file| State::open(&file))?);
+        }
+        skills.push(Loaded { skill, limits });
+    }
+    let code = load::native(cel::COMPONENT, &engine, cache.as_ref(), compiler).await.context("cannot compile the evaluator of pre-conditions")?;
+    let shared = Shared {
+        lookup: prepared.lookup.clone(),
+        executor: Executor::Snapshot(snapshot),
+        redactor: Arc::clone(&prepared.redactor),
+        journal: Arc::clone(&prepared.journal),
+        cooldowns: Cooldowns::new(),
+        preconditions: cel::Evaluator::compiled(engine, &code)?,
+        memory,
+        observer: prepared.observer.clone(),
+        until: Instant::now() + run.limits.wall,
+        sent: AtomicU64::new(0),
+        effects: Arc::default(),
+    };
+    let tools = SkillTools::new(Arc::new(shared), &run.run.uid, skills);
+    Ok((prepared, tools))
 }
 
 /// Reads and validates everything, and opens the record.
-pub async fn prepare(args: Args) -> anyhow::Result<Prepared> {
-    let Args { agent, environment, models, policy, skills, snapshot, replay, update_replay, record_to, audit_key, output } = args;
-    let Documents { agent, environment, models, policies, components } =
-        dereference::dereference(&Paths { agent, environment, models, policy, skills })?;
-    let identity = identity(agent.metadata.name.as_deref().unwrap_or_default(), Timestamp::now());
-    let skills = components
-        .iter()
-        .map(|Component { path: _, bytes: _, digest, manifest }| SkillInput { manifest: manifest.clone(), digest: digest.clone() });
-    let inputs = Inputs { agent, environment, models, policies, skills: skills.collect(), cluster: cluster(&snapshot)?, run: identity };
-    let run = validate::validate(inputs)?;
+async fn prepare(args: Args) -> anyhow::Result<(Prepared, Vec<Component>, Snapshot)> {
+    let Args { agent, environment, models, policy, skills, snapshot, replay, update_replay, record_to, audit_key, memory: _, compile: _, output } = args;
+    let paths = Paths { agent, environment, models, policy, skills };
+    let mut documents = dereference::dereference(&paths)?;
+    let components = std::mem::take(&mut documents.components);
+    let identity = identity(documents.agent.metadata.name.as_deref().unwrap_or_default(), Timestamp::now());
+    let snapshot = Snapshot::load(&snapshot, &identity.uid, &validate::environment_id(&documents.environment), None)?;
+    let sources = Sources {
+        skills: components.iter().map(|one| SkillInput { manifest: one.manifest.clone(), digest: one.digest.clone() }).collect(),
+        cluster: snapshot.scope().cluster.clone(),
+        identity,
+        paths,
+    };
+    let run = Arc::new(sources.validate(documents)?);
+    let lookup = sources.lookup(Arc::clone(&run));
     let mode = if update_replay { Mode::Update } else { Mode::Strict };
     let provider = Provider::Replay(Replay::open(&replay, mode)?);
 
@@ -124,7 +190,7 @@ pub async fn prepare(args: Args) -> anyhow::Result<Prepared> {
     let key = audit_key.map(|path| AuditKey::load_or_create(&path)).transpose()?.map(Arc::new);
     // Nothing secret is read offline; what looks like a secret is redacted all the same.
     let redactor = Arc::new(Redactor::new(std::iter::empty::<&[u8]>()));
-    let setup = Setup { redactor, key, entries: run.limits.entries, now: Timestamp::now };
+    let setup = Setup { redactor: Arc::clone(&redactor), key, entries: run.limits.entries, now: Timestamp::now };
     let journal = Journal::open(Sink::File(FileSink::new(&record)?), document(&run), setup).await?;
     let resolved = |skill: &validate::Skill| ResolvedSkill {
         name: skill.name.clone(),
@@ -137,12 +203,39 @@ pub async fn prepare(args: Args) -> anyhow::Result<Prepared> {
         None => timeline::observer(anstream::stdout()),
         Some(_) => timeline::observer(anstream::stderr()),
     };
-    Ok(Prepared { run: Arc::new(run), components, snapshot, provider, observer, journal, record, output })
+    Ok((Prepared { run, lookup, provider, observer, redactor, journal, record, output }, components, snapshot))
+}
+
+/// What the run is made of, so that it can be made again when a file changes.
+#[derive(Clone)]
+struct Sources {
+    paths: Paths,
+    identity: RunIdentity,
+    cluster: String,
+    /// The skills stay those that were loaded, whatever becomes of their files.
+    skills: Vec<SkillInput>,
+}
+
+impl Sources {
+    fn validate(&self, documents: Documents) -> Result<ValidatedRun, validate::Invalid> {
+        let Documents { agent, environment, models, policies, components: _ } = documents;
+        let (cluster, run) = (self.cluster.clone(), self.identity.clone());
+        validate::validate(Inputs { agent, environment, models, policies, skills: self.skills.clone(), cluster, run })
+    }
+
+    fn lookup(self, run: Arc<ValidatedRun>) -> Lookup {
+        let Paths { agent, environment, models: _, policy, skills: _ } = &self.paths;
+        let files = [agent, environment].into_iter().chain(policy).cloned().collect();
+        Lookup::new(files, run, move || {
+            let documents = dereference::dereference(&self.paths).map_err(|error| error.to_string())?;
+            self.validate(documents).map_err(|error| error.to_string())
+        })
+    }
 }
 
 /// Holds the conversation, closes the record, and prints what was asked for.
 pub async fn conduct<T: Tools>(prepared: Prepared, tools: &T) -> anyhow::Result<ExitCode> {
-    let Prepared { run, components: _, snapshot: _, provider, observer, journal, record, output } = prepared;
+    let Prepared { run, lookup: _, provider, observer, redactor: _, journal, record, output } = prepared;
     let conclusion = run::execute(&run, &provider, tools, &observer).await;
     let phase = conclusion.phase;
     run::close(&journal, conclusion).await.with_context(|| format!("the record `{}` could not be closed", record.display()))?;
@@ -169,13 +262,6 @@ fn print(run: &AgentRun, output: Output) -> anyhow::Result<()> {
 fn identity(agent: &str, now: Timestamp) -> RunIdentity {
     let agent: String = agent.chars().take(200).collect();
     RunIdentity { name: format!("{agent}-{}", now.strftime("%Y%m%d-%H%M%S")), uid: uuid::Uuid::new_v4().to_string() }
-}
-
-/// A snapshot stands for the cluster of its folder's name.
-fn cluster(snapshot: &Path) -> anyhow::Result<String> {
-    let folder = snapshot.canonicalize().with_context(|| format!("cannot read the snapshot `{}`", snapshot.display()))?;
-    anyhow::ensure!(folder.is_dir(), "the snapshot `{}` is no folder: give the folder that holds the objects", snapshot.display());
-    Ok(format!("snapshot/{}", folder.file_name().unwrap_or_default().to_string_lossy()))
 }
 
 fn document(run: &ValidatedRun) -> AgentRun {

@@ -308,7 +308,11 @@ impl<T: Tools> Talk<'_, T> {
             Ok(()) => self.tools.call(call, self.until).await,
             Err(why) => {
                 self.tools.rejected(call, &why).await;
-                Outcome::error(why.to_string())
+                let status = match why {
+                    Rejection::UnknownTool { .. } => ToolStatus::Blocked,
+                    Rejection::Arguments(_) => ToolStatus::Error,
+                };
+                Outcome::host(status, why.to_string())
             }
         }
     }

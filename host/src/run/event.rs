@@ -174,22 +174,29 @@ pub struct Ended {
 
 /// Who listens.
 #[derive(Clone)]
-pub struct Observer(Arc<dyn Fn(&Event) + Send + Sync>);
+pub struct Observer(Option<Arc<dyn Fn(&Event) + Send + Sync>>);
 
 impl Observer {
     /// Calls a function for each event, in order; it must not block for long.
     pub fn new(listen: impl Fn(&Event) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(listen))
+        Self(Some(Arc::new(listen)))
     }
 
     /// Nobody.
     pub fn silent() -> Self {
-        Self::new(|_| ())
+        Self(None)
+    }
+
+    /// False for nobody: an event need not be made.
+    pub fn is_listening(&self) -> bool {
+        self.0.is_some()
     }
 
     /// Tells.
     pub fn tell(&self, event: &Event) {
-        (self.0)(event);
+        if let Some(listen) = &self.0 {
+            listen(event);
+        }
     }
 }
 

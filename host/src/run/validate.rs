@@ -21,12 +21,19 @@ use infraagent_api::{
     names::{self, Mode},
 };
 use infraagent_guard::{
+    call::Severity,
     name::Namespace,
     policy::{Autonomy, Policy, Scope, Tier},
     screen::Circumstances,
 };
-use infraagent_sandbox::manifest::{LimitRequest, Manifest};
+use infraagent_sandbox::{
+    limits as sandbox,
+    manifest::{LimitRequest, Manifest},
+};
 use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::broker::facts::DataResource;
 
 use super::{
     budget::{Limits, MAX_ENTRIES, Prices, REPLY_TOKENS},
@@ -98,6 +105,8 @@ pub struct ValidatedRun {
     pub skills: Vec<Skill>,
     /// What should be looked at, although the run goes on.
     pub warnings: Vec<Warning>,
+    /// What the environment declares as data, for the facts about a change.
+    pub declared: Vec<DataResource>,
     policy: Arc<Policy>,
     freezes: Vec<Freeze>,
 }
@@ -132,6 +141,23 @@ pub struct Site {
     pub data: Vec<String>,
     /// Age from which a backup counts as missing.
     pub backup_max_age: String,
+}
+
+impl Site {
+    /// What `site.describe` answers: no secret, and nothing that the prompt does not tell too.
+    pub fn describe(&self) -> Value {
+        let Self { name, groups, endpoints, servers, data, backup_max_age } = self;
+        let endpoints: serde_json::Map<_, _> = endpoints
+            .iter()
+            .map(|(name, SiteEndpoint { url, health_path, writes, holds_data })| {
+                (name.clone(), json!({ "url": url, "healthPath": health_path, "writes": writes, "holdsData": holds_data }))
+            })
+            .collect();
+        json!({
+            "name": name, "namespaces": groups, "endpoints": endpoints, "mcpServers": servers, "dataResources": data,
+            "backupMaxAge": backup_max_age,
+        })
+    }
 }
 
 /// An endpoint, as far as it is told.
@@ -178,6 +204,20 @@ pub struct SkillCeilings {
     pub cpu: Option<Duration>,
     /// Wall-clock time.
     pub wall: Option<Duration>,
+}
+
+impl SkillCeilings {
+    /// As a cap for the sandbox.
+    pub fn caps(&self) -> sandbox::Limits {
+        let Self { memory_bytes, cpu, wall } = *self;
+        let ceiling = sandbox::Limits::CEILING;
+        sandbox::Limits {
+            memory: memory_bytes.unwrap_or(ceiling.memory),
+            cpu: cpu.unwrap_or(ceiling.cpu),
+            wall: wall.unwrap_or(ceiling.wall),
+            ..ceiling
+        }
+    }
 }
 
 /// The agent's lists as they were written.
@@ -366,6 +406,7 @@ pub fn validate(inputs: Inputs) -> Result<ValidatedRun, Invalid> {
         mode: agent.spec.mode,
         skills: resolved.skills,
         warnings: findings.warnings,
+        declared: site.declared,
         policy: Arc::new(policy),
         freezes: platform.freezes,
     })
@@ -397,6 +438,14 @@ impl ValidatedRun {
     pub fn tool(&self, name: &str) -> Option<(&Skill, &Tool)> {
         self.skills.iter().find_map(|skill| skill.tools.iter().find(|tool| tool.name == name).map(|tool| (skill, tool)))
     }
+}
+
+/// What tells the environment from every other: its uid, or its name if it has never been in a cluster.
+pub fn environment_id(environment: &AgentEnvironment) -> String {
+    let metadata = &environment.metadata;
+    metadata.uid.clone().unwrap_or_else(|| {
+        format!("{}/{}", metadata.namespace.as_deref().unwrap_or("default"), metadata.name.as_deref().unwrap_or_default())
+    })
 }
 
 /// The smaller of what the agent asks for and what the platform allows.
@@ -462,6 +511,15 @@ pub fn autonomy_word(level: Autonomy) -> names::Autonomy {
         Autonomy::Recommend => names::Autonomy::Recommend,
         Autonomy::AutomateSafe => names::Autonomy::AutomateSafe,
         Autonomy::AutomateDestructive => names::Autonomy::AutomateDestructive,
+    }
+}
+
+/// A severity of the guard as the API knows it.
+pub fn severity_word(severity: Severity) -> names::Severity {
+    match severity {
+        Severity::Info => names::Severity::Info,
+        Severity::Warning => names::Severity::Warning,
+        Severity::Critical => names::Severity::Critical,
     }
 }
 

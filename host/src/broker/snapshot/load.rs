@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::broker::object;
@@ -52,6 +53,22 @@ pub(super) struct Loaded {
     pub(super) path: PathBuf,
     pub(super) document: usize,
     pub(super) object: Value,
+}
+
+/// Fields that tell a time to come.
+const AHEAD: [&str; 6] = ["expirationTimestamp", "nextRunTime", "nextScheduleTime", "notAfter", "renewalTime", "deletionTimestamp"];
+
+/// The newest time that any of the objects bears.
+pub(super) fn newest(objects: &[Loaded]) -> Option<Timestamp> {
+    fn of(value: &Value) -> Option<Timestamp> {
+        match value {
+            Value::String(text) if text.ends_with('Z') => text.parse().ok(),
+            Value::Array(items) => items.iter().filter_map(of).max(),
+            Value::Object(members) => members.iter().filter(|(name, _)| !AHEAD.contains(&name.as_str())).filter_map(|(_, value)| of(value)).max(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+        }
+    }
+    objects.iter().filter_map(|one| of(&one.object)).max()
 }
 
 impl Loaded {

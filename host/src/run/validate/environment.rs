@@ -15,12 +15,14 @@ use infraagent_guard::{
 };
 
 use super::{Findings, Site, SiteEndpoint, WarningKind, origin::Url, platform::Platform};
+use crate::broker::facts;
 
 /// The environment as the guard and the prompt know it.
 pub(super) struct Resolved {
     pub(super) document: String,
     pub(super) guard: Environment,
     pub(super) told: Site,
+    pub(super) declared: Vec<facts::DataResource>,
 }
 
 pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findings: &mut Findings) -> Resolved {
@@ -121,7 +123,15 @@ pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findi
         data: data_lines(data_resources),
         backup_max_age: data_resources.backup_max_age.to_string(),
     };
-    Resolved { document, guard, told }
+    let DataResources { backup_max_age: _, databases, persistent_storage, object_storage: _ } = data_resources;
+    let mut declared = Vec::new();
+    for (field, resources) in [("databases", databases), ("persistentStorage", persistent_storage)] {
+        for (index, DataResource { kind, namespace, name, backup_schedule: _ }) in resources.iter().enumerate() {
+            let parsed = facts::DataResource::parse(kind, namespace.as_deref(), name);
+            declared.extend(findings.take(&document, format!("spec.dataResources.{field}[{index}]"), parsed));
+        }
+    }
+    Resolved { document, guard, told, declared }
 }
 
 fn parse_write(write: &Write) -> Result<policy::Write, String> {

@@ -1,0 +1,21 @@
+//! What skills log, on its way to the log of the program.
+
+use infraagent_guard::{
+    call::{LogLevel, LogLine},
+    name::ToolName,
+};
+
+use crate::audit::Redactor;
+
+/// Writes a guest's log line to the program's log, redacted, as a value: it can never pass for a line of the host.
+pub(super) fn write(tool: &ToolName, call: &str, line: &LogLine, redactor: &Redactor) {
+    let LogLine { level, message, fields } = line;
+    let message = redactor.text(message);
+    let fields = fields.iter().map(|(key, value)| format!("{key}={}", redactor.text(value))).collect::<Vec<_>>().join(" ");
+    match level {
+        LogLevel::Debug => tracing::debug!(target: "skill", %tool, call, ?message, ?fields, "skill log"),
+        LogLevel::Info => tracing::info!(target: "skill", %tool, call, ?message, ?fields, "skill log"),
+        LogLevel::Warn => tracing::warn!(target: "skill", %tool, call, ?message, ?fields, "skill log"),
+        LogLevel::Error => tracing::error!(target: "skill", %tool, call, ?message, ?fields, "skill log"),
+    }
+}
