@@ -11,7 +11,9 @@ use crate::audit::Redactor;
 pub(super) fn write(tool: &ToolName, call: &str, line: &LogLine, redactor: &Redactor) {
     let LogLine { level, message, fields } = line;
     let message = redactor.text(message);
-    let fields = fields.iter().map(|(key, value)| format!("{key}={}", redactor.text(value))).collect::<Vec<_>>().join(" ");
+    let fields = fields.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+    // With their names: `password=...` is a secret whatever the value looks like, and a name can be one too.
+    let fields = redactor.text(&fields);
     match level {
         LogLevel::Debug => tracing::debug!(target: "skill", %tool, call, ?message, ?fields, "skill log"),
         LogLevel::Info => tracing::info!(target: "skill", %tool, call, ?message, ?fields, "skill log"),

@@ -1,9 +1,9 @@
 //! The policy, looked up anew for each call: pausing an agent or editing its guardrails takes effect in the middle of a run.
 
 use std::{
+    os::unix::fs::MetadataExt as _,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
 };
 
 use super::validate::ValidatedRun;
@@ -26,8 +26,9 @@ struct Known {
     run: Result<Arc<ValidatedRun>, String>,
 }
 
-/// What tells one version of a file from another without reading it.
-type Stamp = Option<(SystemTime, u64)>;
+/// What tells one version of a file from another without reading it: which file it is, when it last changed (unlike the time of its content, nobody can set
+/// that back), and its length.
+type Stamp = Option<(u64, u64, i64, i64, u64)>;
 
 /// The documents no longer make a policy, so nothing is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,10 +36,13 @@ type Stamp = Option<(SystemTime, u64)>;
 pub struct Lost(pub String);
 
 impl Lookup {
-    /// Documents in files: read again whenever one of them changed.
-    pub fn new(files: Vec<PathBuf>, first: Arc<ValidatedRun>, load: impl Fn() -> Result<ValidatedRun, String> + Send + Sync + 'static) -> Self {
-        let stamp = stamps(&files);
-        Self(Arc::new(Source { files, load: Box::new(load), known: Mutex::new(Known { stamp, run: Ok(first) }) }))
+    /// Documents in files: read again whenever one of them changed, and before the first decision, since they may have changed after `first` was read.
+    pub fn new(
+        files: Vec<PathBuf>,
+        first: Arc<ValidatedRun>,
+        load: impl Fn() -> Result<ValidatedRun, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Source { files, load: Box::new(load), known: Mutex::new(Known { stamp: Vec::new(), run: Ok(first) }) }))
     }
 
     /// A run whose documents cannot change.
@@ -59,7 +63,10 @@ impl Lookup {
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
-    files.iter().map(|file| file.metadata().ok().and_then(|data| Some((data.modified().ok()?, data.len())))).collect()
+    files
+        .iter()
+        .map(|file| file.metadata().ok().map(|data| (data.dev(), data.ino(), data.ctime(), data.ctime_nsec(), data.len())))
+        .collect()
 }
 
 impl std::fmt::Debug for Lookup {

@@ -32,10 +32,7 @@ use infraagent_sandbox::{admission, compiled::Authentic, instance::Skill, limits
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{
-    guest::Guest,
-    support::{self, ENGINE},
-};
+use crate::{guest::Guest, support::ENGINE};
 
 /// What a secret is known by: it must never be seen again.
 pub const KNOWN_SECRET: &str = "correct-horse-battery-staple";
@@ -87,17 +84,17 @@ pub fn actions() -> Vec<Value> {
     vec![
         action("look", json!(["read"]), kinds),
         action("logs", json!("logs"), json!(["pods"])),
-        action("restart", json!("restart"), json!(["deployments.apps", "statefulsets.apps"])),
+        json!({ "id": "restart", "kubernetes": { "verb": "restart", "resources": ["deployments.apps", "statefulsets.apps"], "namespaces": ["shop"] } }),
         json!({ "id": "scale", "kubernetes": { "verb": "scale", "resources": ["deployments.apps", "statefulsets.apps"], "namespaces": ["apps"],
             "replicas": { "min": 0, "max": 9 } } }),
         action("pause", json!("pause"), json!(["deployments.apps"])),
         action("evict", json!("evict"), json!(["pods"])),
         action("delete", json!("delete"), json!(["pods", "services", "deployments.apps", "statefulsets.apps"])),
-        action("other-restart", json!("restart"), json!(["deployments.apps"])),
+        action("other-restart", json!("restart"), json!(["daemonsets.apps"])),
     ]
 }
 
-/// The neighbour's deployment; nobody else touches it.
+/// The neighbour's deployment, which nobody else touches, and the only DaemonSet.
 const FRIEND: &str = r#"
 apiVersion: apps/v1
 kind: Deployment
@@ -107,16 +104,25 @@ spec:
   selector: {matchLabels: {app: friend}}
   template: {metadata: {labels: {app: friend}}, spec: {containers: [{name: main, image: "friend:1"}]}}
 status: {observedGeneration: 1, replicas: 1, updatedReplicas: 1, readyReplicas: 1, availableReplicas: 1}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: probe, namespace: shop, generation: 1}
+spec:
+  selector: {matchLabels: {app: probe}}
+  template: {metadata: {labels: {app: probe}}, spec: {containers: [{name: main, image: "probe:1"}]}}
+status: {observedGeneration: 1, desiredNumberScheduled: 0}
 "#;
 
 static NEIGHBOUR: LazyLock<(Vec<u8>, Authentic)> = LazyLock::new(|| {
-    let guest = Guest::new().site().log(1, "hello").get("friend-look", ("apps", "deployments"), "shop", "friend", false).or_fail().answer_it();
+    let guest =
+        Guest::new().site().log(1, "hello").get("friend-look", ("apps", "deployments"), "shop", "friend", false).or_fail().answer_it();
     let manifest = serde_json::from_value(json!({
         "name": "neighbour", "version": "1.0.0", "contract": "0.1.0",
         "tools": [{ "name": "greet", "description": "Looks", "inputSchema": { "type": "object" }, "actions": ["friend-look"] }],
         "sheet": { "actions": [
             { "id": "friend-look", "kubernetes": { "verb": "get", "resources": ["deployments.apps"], "namespaces": ["shop"] } },
-            { "id": "friend-restart", "kubernetes": { "verb": "restart", "resources": ["deployments.apps"], "namespaces": ["shop"] } },
+            { "id": "friend-restart", "kubernetes": { "verb": "restart", "resources": ["deployments.apps"], "namespaces": ["cart"] } },
         ] },
     }));
     let bytes = manifest::append(&guest.build(), &manifest.expect("a manifest")).expect("it fits");
@@ -258,9 +264,15 @@ impl Chain {
     pub async fn cluster(&self) -> String {
         let Executor::Snapshot(snapshot) = &self.shared.executor;
         let mut all = String::new();
-        for kind in snapshot.kinds().await.expect("kinds").iter() {
-            for object in snapshot.list(&kind.resource, None).await.unwrap_or_default() {
-                all.push_str(&format!("{} {object}\n", kind.resource));
+        // Where failures are planted, what can be seen is compared.
+        let known = ["deployments.apps", "replicasets.apps", "statefulsets.apps", "persistentvolumeclaims", "pods"];
+        let kinds: Vec<GroupResource> = match snapshot.kinds().await {
+            Ok(kinds) => kinds.iter().map(|kind| kind.resource.clone()).collect(),
+            Err(_) => known.iter().map(|kind| GroupResource::parse(kind).expect("a kind")).collect(),
+        };
+        for kind in kinds {
+            for object in snapshot.list(&kind, None).await.unwrap_or_default() {
+                all.push_str(&format!("{kind} {object}\n"));
             }
         }
         all
@@ -319,7 +331,8 @@ impl Chain {
         for answer in [&report.consistent, &report.authentic, &report.complete] {
             assert!(matches!(answer, verify::Answer::Yes(_)), "{report:?}");
         }
-        let record = Record { text: fs::read_to_string(&self.record).expect("the record"), entries: document.run.status.expect("a status").actions };
+        let record =
+            Record { text: fs::read_to_string(&self.record).expect("the record"), entries: document.run.status.expect("a status").actions };
         assert!(record.entries.iter().all(|entry| entry.status != ActionStatus::Intended), "{:#?}", record.entries);
         let limit = 160 * 1024;
         assert!(record.text.len() < limit, "the record is bounded: {}", record.text.len());
@@ -338,7 +351,7 @@ impl Record {
     pub fn changes(&self) -> Vec<String> {
         let changes = self.entries.iter().filter(|entry| entry.tool.starts_with("kubectl."));
         let line = |entry: &ActionRecord| {
-            let call = entry.call.split(" reason=").next().unwrap_or_default();
+            let call = entry.call.split(" # ").next().unwrap_or_default();
             format!("{call} {} {}", entry.status, entry.reason.as_deref().unwrap_or_default()).trim_end().to_owned()
         };
         changes.map(line).collect()
@@ -387,7 +400,7 @@ pub fn write(path: &Path, document: &Value) {
 }
 
 /// A copy of the folder, the neighbour's deployment, and the files on top.
-fn fill(world: &World, to: &Path) {
+pub fn fill(world: &World, to: &Path) {
     copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(world.folder), to);
     fs::write(to.join("friend.yaml"), FRIEND).expect("a file");
     for (name, text) in &world.files {
@@ -433,7 +446,7 @@ pub fn environment(data: &Value) -> Value {
     })
 }
 
-fn models() -> Value {
+pub fn models() -> Value {
     json!({
         "apiVersion": "core.infraagent.io/v1alpha1", "kind": "ModelTierConfig", "metadata": { "name": "default" },
         "spec": { "tiers": [{ "tier": "standard", "provider": "anthropic", "model": "claude-sonnet-4-5" }] },
@@ -461,9 +474,4 @@ pub fn packed(component: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut manifest = manifest_of(&World::default());
     change(&mut manifest);
     manifest::append(component, &serde_json::from_value(manifest).expect("a manifest")).expect("it fits")
-}
-
-/// A component of the contract's world from core text.
-pub fn core(text: &str) -> Vec<u8> {
-    support::component(text, "destroyer", "")
 }

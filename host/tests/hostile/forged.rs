@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     chain::{Chain, World, failed, well},
-    guest::{DEPLOYMENT, Guest, POD, Token},
+    guest::{DAEMON_SET, DEPLOYMENT, Guest, POD, Token},
 };
 
 /// Runs a guest, and says what it was told and how the record calls it.
@@ -18,10 +18,25 @@ async fn refused(guest: Guest, status: ToolStatus, words: &str) -> crate::chain:
 
 #[tokio::test]
 async fn an_action_id_that_is_not_one_never_becomes_a_call() {
-    for id in ["Restart", "RESTART", "restart\0", "restart ", "re\u{455}tart", "restart\u{200b}", "ｒestart", "*", "restart,scale", "", "../restart"] {
+    for id in [
+        "Restart",
+        "RESTART",
+        "restart\0",
+        "restart ",
+        "re\u{455}tart",
+        "restart\u{200b}",
+        "ｒestart",
+        "*",
+        "restart,scale",
+        "",
+        "../restart",
+    ] {
         let record = refused(Guest::new().restart(id, DEPLOYMENT, "shop", "web"), ToolStatus::Error, "invalid").await;
         let folded = record.folded();
-        assert!(folded.len() == 1 && folded[0].starts_with("kubernetes-service-mutation.restart: ") && folded[0].ends_with(" denied:malformed"), "{id:?}: {folded:?}");
+        assert!(
+            folded.len() == 1 && folded[0].starts_with("kubernetes-service-mutation.restart: ") && folded[0].ends_with(" denied:malformed"),
+            "{id:?}: {folded:?}"
+        );
         assert!(!record.text.contains('\0') && !record.text.contains('\u{200b}'), "{id:?} is escaped");
         assert_eq!(record.changes(), [""; 0]);
     }
@@ -58,12 +73,15 @@ async fn an_action_id_of_somebody_else_is_refused_and_recorded() {
 
 #[tokio::test]
 async fn the_id_of_the_other_tool_works_only_there() {
-    let guest = Guest::new().restart("other-restart", DEPLOYMENT, "shop", "web").or_fail();
+    let guest = Guest::new().restart("other-restart", DAEMON_SET, "shop", "probe").or_fail();
     let chain = Chain::with(guest).await;
     failed(&chain.attack().await, ToolStatus::Blocked, "not-this-tool");
     chain.assert_unchanged().await;
     assert_eq!(chain.call("other", json!({})).await.status, ToolStatus::Ok);
-    let ends = ["kubectl.rollout restart deployment/web -n shop blocked not-this-tool", "kubectl.rollout restart deployment/web -n shop executed"];
+    let ends = [
+        "kubectl.rollout restart daemonset/probe -n shop blocked not-this-tool",
+        "kubectl.rollout restart daemonset/probe -n shop executed",
+    ];
     assert_eq!(chain.close().await.changes(), ends);
 }
 
@@ -125,7 +143,9 @@ async fn namespaces_outside_of_the_environment_are_out_of_reach() {
     }
     // A sheet that asks for more than the environment has gets no more.
     let mut world = World::default();
-    world.actions.push(json!({ "id": "anywhere", "kubernetes": { "verb": "restart", "resources": ["deployments.apps"], "namespaces": ["kube-system"] } }));
+    world.actions.push(
+        json!({ "id": "anywhere", "kubernetes": { "verb": "restart", "resources": ["deployments.apps"], "namespaces": ["kube-system"] } }),
+    );
     let guest = Guest::new().restart("anywhere", DEPLOYMENT, "kube-system", "coredns").or_fail();
     let chain = Chain::open(world, &guest.build()).await;
     failed(&chain.attack().await, ToolStatus::Blocked, "out-of-scope");
@@ -137,7 +157,11 @@ async fn a_selector_does_not_reach_around_the_namespace() {
     for fields in ["metadata.namespace=kube-system", "metadata.namespace!=shop", "spec.nodeName=node-1,metadata.namespace=cart"] {
         let guest = Guest::new().list("look", "pods", "shop", Some(fields), 10, Token::None);
         let record = refused(guest, ToolStatus::Error, "invalid").await;
-        assert!(record.folded()[0].starts_with("kubernetes-read.list: ") && record.folded()[0].ends_with(" denied:malformed"), "{:?}", record.folded());
+        assert!(
+            record.folded()[0].starts_with("kubernetes-read.list: ") && record.folded()[0].ends_with(" denied:malformed"),
+            "{:?}",
+            record.folded()
+        );
     }
 }
 
@@ -148,7 +172,10 @@ async fn what_was_not_looked_at_is_not_deleted() {
     for (uid, version, words) in [(uid.as_str(), "1", "conflict"), ("00000000-dead-beef-0000-000000000000", version.as_str(), "conflict")] {
         let record = refused(Guest::new().delete("delete", POD, "shop", "web-9f4d-a", (uid, version)), ToolStatus::Error, words).await;
         let changes = record.changes();
-        assert!(changes.len() == 1 && changes[0].starts_with("kubectl.delete pod/web-9f4d-a -n shop") && !changes[0].contains("executed"), "{changes:?}");
+        assert!(
+            changes.len() == 1 && changes[0].starts_with("kubectl.delete pod/web-9f4d-a -n shop") && !changes[0].contains("executed"),
+            "{changes:?}"
+        );
     }
     let record = refused(Guest::new().evict("evict", "shop", "web-9f4d-a", "another-uid"), ToolStatus::Error, "conflict").await;
     assert_eq!(record.changes().len(), 1);
@@ -169,7 +196,7 @@ async fn continue_tokens_are_good_for_their_query_only() {
     }
     let first = || Guest::new().list("look", "pods", "shop", None, 1, Token::None).or_fail();
     // Given out for pods, used for another kind; and for the same kind under another selector.
-    refused(first().list("look", "deployments", "shop", None, 1, Token::Given), ToolStatus::Error, "not").await;
+    refused(first().list("look", "services", "shop", None, 1, Token::Given), ToolStatus::Error, "not").await;
     refused(first().list("look", "pods", "shop", Some("status.phase=Running"), 1, Token::Given), ToolStatus::Error, "continue token").await;
     refused(first().list("look", "pods", "cart", None, 1, Token::Given), ToolStatus::Error, "continue token").await;
     // Its own query goes on.

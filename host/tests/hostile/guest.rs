@@ -12,9 +12,10 @@ const READ: &str = "infraagent:skill/kubernetes-read@0.1.0";
 pub const DEPLOYMENT: u32 = 0;
 /// StatefulSet, as the enum `workload` counts.
 pub const STATEFUL_SET: u32 = 1;
+/// DaemonSet, as the enum `workload` counts.
+pub const DAEMON_SET: u32 = 2;
 /// Kinds of the enum `disposable`.
 pub const POD: u32 = 0;
-pub const DELETE_DEPLOYMENT: u32 = 4;
 pub const DELETE_STATEFUL_SET: u32 = 5;
 pub const SERVICE_KIND: u32 = 7;
 
@@ -79,12 +80,18 @@ impl Guest {
 
     /// Gives the error of the last call back as the tool's own, if it was one. Not for calls whose result has eight-byte parts.
     pub fn or_fail(self) -> Self {
-        self.code(&format!("(if (i32.load8_u (i32.const {RESULT})) (then (memory.copy (i32.const 1024) (i32.const {RESULT}) (i32.const 64)) (return)))"))
+        self.code(&format!(
+            "(if (i32.load8_u (i32.const {RESULT})) (then (memory.copy (i32.const 1024) (i32.const {RESULT}) (i32.const 64)) (return)))"
+        ))
     }
 
     /// The text that the last call answered becomes the tool's content.
     pub fn answer_it(self) -> Self {
-        self.code(&format!("(i32.store (i32.const 1028) (i32.load (i32.const {}))) (i32.store (i32.const 1032) (i32.load (i32.const {})))", RESULT + 4, RESULT + 8))
+        self.code(&format!(
+            "(i32.store (i32.const 1028) (i32.load (i32.const {}))) (i32.store (i32.const 1032) (i32.load (i32.const {})))",
+            RESULT + 4,
+            RESULT + 8
+        ))
     }
 
     /// The tool's content and summary.
@@ -124,12 +131,6 @@ impl Guest {
         self.import(SERVICE, "scale", "scale", "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)");
         let (action, namespace, name, reason) = (self.text(action), self.text(namespace), self.text(name), self.text("because"));
         self.call("scale", &format!("{action} (i32.const {kind}) {namespace} {name} (i32.const {replicas}) {reason}"))
-    }
-
-    pub fn pause(mut self, action: &str, namespace: &str, name: &str, paused: bool) -> Self {
-        self.import(SERVICE, "pause", "pause", "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)");
-        let (action, namespace, name, reason) = (self.text(action), self.text(namespace), self.text(name), self.text("because"));
-        self.call("pause", &format!("{action} {namespace} {name} (i32.const {}) {reason}", u32::from(paused)))
     }
 
     pub fn evict(mut self, action: &str, namespace: &str, pod: &str, uid: &str) -> Self {
