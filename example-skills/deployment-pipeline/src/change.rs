@@ -14,7 +14,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What is left of a tool call for everything but waiting.
 const RESERVE_MS: u32 = 3_000;
 
-/// Arguments of `restart_workload`.
 #[args]
 pub struct RestartArgs {
     /// What it is.
@@ -36,7 +35,6 @@ pub fn restart_workload(cx: &Cx<Self>, args: RestartArgs) -> Result<Output> {
     outcome(cx, &workload, "restarted", &receipt, None)
 }
 
-/// Arguments of `scale_workload`.
 #[args]
 pub struct ScaleArgs {
     /// What it is. A daemon set cannot be scaled.
@@ -64,7 +62,6 @@ pub fn scale_workload(cx: &Cx<Self>, args: ScaleArgs) -> Result<Output> {
     outcome(cx, &workload, "scaled", &receipt, Some(("before", json!(before))))
 }
 
-/// Arguments of `pause_rollout`.
 #[args]
 pub struct PauseArgs {
     /// The namespace of the deployment.
@@ -93,7 +90,6 @@ pub fn pause_rollout(cx: &Cx<Self>, args: PauseArgs) -> Result<Output> {
     Ok(Output { content, summary: ["the rollout of ", &namespace, "/", &name, done].concat() })
 }
 
-/// Arguments of `roll_back`.
 #[args]
 pub struct RollBackArgs {
     /// The namespace of the deployment.

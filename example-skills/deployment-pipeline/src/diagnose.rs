@@ -23,7 +23,6 @@ const LINE: usize = 300;
 /// What is read of a pod: more than the host's compact projection, which keeps no images and limits.
 const POD: [&str; 5] = ["/metadata", "/spec/containers", "/spec/initContainers", "/spec/nodeName", "/status"];
 
-/// Arguments of `diagnose_rollout`.
 #[args]
 pub struct DiagnoseArgs {
     /// What it is.

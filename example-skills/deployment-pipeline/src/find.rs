@@ -9,7 +9,6 @@ use crate::workload::{Rollout, kind_name};
 /// The most objects of a kind that one look takes in.
 const MOST: u32 = 2_000;
 
-/// Arguments of `find_broken_rollouts`.
 #[args]
 pub struct FindArgs {
     /// Only this namespace; all that the agent may see if absent.
