@@ -20,8 +20,11 @@ struct Graph {
 impl Graph {
     fn load() -> Self {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        let output =
-            Command::new(cargo).args(["metadata", "--format-version=1", "--locked"]).current_dir(root()).output().expect("cargo metadata runs");
+        let output = Command::new(cargo)
+            .args(["metadata", "--format-version=1", "--locked"])
+            .current_dir(root())
+            .output()
+            .expect("cargo metadata runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let names: BTreeMap<&str, &str> = metadata["packages"]
