@@ -132,7 +132,7 @@ fn hello_world_greets_and_lists_the_pods_of_the_environment() {
     let calls = [
         ("greet", json!({ "name": "Ada" })),
         ("list_pods", json!({})),
-        ("list_pods", json!({ "namespace": "orders", "labels": "app.kubernetes.io/name=orders-db" })),
+        ("list_pods", json!({ "namespace": "orders", "labels": "app=orders-db" })),
     ];
     let run = run("hello-world", hello_world(), "automate-safe", &calls);
     assert_eq!(run.answers[0]["greeting"], "Hello, Ada!");
