@@ -10,5 +10,10 @@ pub const VARIABLE: &str = "INFRAAGENT_LOG";
 /// Starts logging: warnings and errors, or what [`VARIABLE`] asks for.
 pub fn start() {
     let filter = EnvFilter::builder().with_default_directive(tracing::Level::WARN.into()).with_env_var(VARIABLE).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).compact().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .compact()
+        .init();
 }

@@ -45,7 +45,15 @@ use crate::{
 
 /// Arguments of `infraagent run`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 the run Succeeded or Escalated, 1 it Failed, 3 it was Blocked, 2 it could not start.")]
+#[command(after_help = "\
+Examples:
+  infraagent run --agent demo/agent.yaml --environment demo/environment.yaml --models demo/models.yaml --policy demo/policy.yaml \\
+    --skill deployment-pipeline.wasm --snapshot demo/snapshot --replay demo/conversation.yaml --audit-key audit.key
+  infraagent run ... -o json | jq .status.actions
+
+INFRAAGENT_LOG says what is logged to standard error, for example `info` or `skill=debug`.
+
+Exit codes: 0 the run Succeeded or Escalated, 1 it Failed, 3 it was Blocked, 2 it could not start.")]
 pub struct Args {
     /// File with the InfraAgent
     #[arg(long, value_name = "FILE")]
