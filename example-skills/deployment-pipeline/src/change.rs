@@ -7,7 +7,7 @@ use skills_sdk::prelude::*;
 
 use crate::actions::{PauseRollout, RestartWorkload, RollBack, ScaleWorkload, Watch};
 use crate::evidence::{revision, revisions};
-use crate::view::object;
+use crate::view::{from_fields, object};
 use crate::workload::{Rollout, kind_name};
 
 /// How long a tool waits for a rollout at most.
@@ -170,17 +170,18 @@ fn tell(
         (true, true) => [&title, " ", done, " and rolled out", &progress].concat(),
         (true, false) => [&title, " ", done, ", but not rolled out yet: diagnose it again before doing anything else", &progress].concat(),
     };
-    let mut content = object! {
-        "workload": object! { "kind": kind_name(workload.kind), "namespace": workload.namespace.as_str(), "name": workload.name.as_str() },
-        "done": done,
-        "changed": receipt.changed,
-        "rolledOut": rolled_out,
-        "ready": now.map(Rollout::ready),
-        "wanted": now.map(Rollout::wanted),
-        "auditSeq": receipt.audit_seq,
-    };
-    if let Some((key, value)) = detail {
-        content[key] = value;
-    }
-    Output { content, summary }
+    let mut fields = vec![
+        (
+            "workload",
+            object! { "kind": kind_name(workload.kind), "namespace": workload.namespace.as_str(), "name": workload.name.as_str() },
+        ),
+        ("done", Value::from(done)),
+        ("changed", Value::from(receipt.changed)),
+        ("rolledOut", Value::from(rolled_out)),
+        ("ready", Value::from(now.map(Rollout::ready))),
+        ("wanted", Value::from(now.map(Rollout::wanted))),
+        ("auditSeq", Value::from(receipt.audit_seq)),
+    ];
+    fields.extend(detail);
+    Output { content: from_fields(fields), summary }
 }

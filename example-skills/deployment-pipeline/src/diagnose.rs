@@ -156,7 +156,8 @@ where
             let query = LogQuery::tail(LINES).container(container);
             let query = if previous { query.previous() } else { query };
             let Ok(log) = cx.logs(ReadLogs, namespace, pod, &query) else { continue };
-            let lines: Vec<Value> = log.text.lines().map(|line| Value::from(brief(line, LINE))).collect();
+            let lines: Vec<Value> =
+                log.text.split('\n').filter(|line| !line.is_empty()).map(|line| Value::from(brief(line, LINE))).collect();
             if !lines.is_empty() {
                 tails.push(
                     object! { "pod": pod.as_str(), "container": container.as_str(), "previous": previous, "lines": Value::Array(lines) },

@@ -3,6 +3,7 @@
 //! The kinds of the SDK are nicer to read, and seven of them with all their fields are 60 KB of a component. This skill looks at few fields of many kinds.
 
 use skills_sdk::prelude::*;
+use skills_sdk::serde_json::Map;
 
 static NOTHING: Value = Value::Null;
 
@@ -70,11 +71,11 @@ impl<'a> View<'a> {
 ///
 /// `json!` is nicer to read, and serialises each value through code that is compiled for its type and can panic: 10 KB of WebAssembly here.
 pub(crate) fn from_fields(fields: Vec<(&str, Value)>) -> Value {
-    let mut object = Value::Object(Default::default());
+    let mut object = Map::new();
     for (name, value) in fields {
-        object[name] = value;
+        object.insert(name.to_owned(), value);
     }
-    object
+    Value::Object(object)
 }
 
 /// `object! { "name": value }`, for values that `Value::from` takes.
