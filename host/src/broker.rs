@@ -291,7 +291,7 @@ impl Door {
                 action: permit.action().cloned(),
                 tier: Some(permit.tier()),
                 checks: *permit.checks(),
-                detail: None,
+                detail: Some("another call took it in the meantime".to_owned()),
             };
             return self.refuse(&denial).await;
         }

@@ -109,7 +109,7 @@ pub(crate) fn contains(text: &str, words: &str) -> bool {
 
 /// The first line, and at most `most` bytes of it: messages of the kubelet can be long.
 pub(crate) fn brief(text: &str, most: usize) -> String {
-    let line = text.trim().lines().next().unwrap_or_default().trim_end();
+    let line = text.trim_ascii().split('\n').next().unwrap_or_default().trim_ascii_end();
     if line.len() <= most {
         return line.to_owned();
     }

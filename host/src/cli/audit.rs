@@ -171,7 +171,7 @@ fn text(file: &Path, run: &AgentRun, report: &Report) -> String {
 fn table(run: &AgentRun) -> String {
     let actions = run.status.as_ref().map(|status| status.actions.as_slice()).unwrap_or_default();
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["seq", "status", "tier", "tool or verb", "target", "what came of it"]);
     for action in actions {
         let colour = match action.status {

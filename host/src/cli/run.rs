@@ -45,7 +45,15 @@ use crate::{
 
 /// Arguments of `infraagent run`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: 0 the run Succeeded or Escalated, 1 it Failed, 3 it was Blocked, 2 it could not start.")]
+#[command(after_help = "\
+Examples:
+  infraagent run --agent demo/agent.yaml --environment demo/environment.yaml --models demo/models.yaml --policy demo/policy.yaml \\
+    --skill deployment-pipeline.wasm --snapshot demo/snapshot --replay demo/conversation.yaml --audit-key audit.key
+  infraagent run ... -o json | jq .status.actions
+
+INFRAAGENT_LOG says what is logged to standard error, for example `info` or `skill=debug`.
+
+Exit codes: 0 the run Succeeded or Escalated, 1 it Failed, 3 it was Blocked, 2 it could not start.")]
 pub struct Args {
     /// File with the InfraAgent
     #[arg(long, value_name = "FILE")]
@@ -149,7 +157,8 @@ async fn assemble(
         }
         skills.push(Loaded { skill, limits });
     }
-    let code = load::native(cel::COMPONENT, &engine, cache.as_ref(), compiler).await.context("cannot compile the evaluator of pre-conditions")?;
+    let code =
+        load::native(cel::COMPONENT, &engine, cache.as_ref(), compiler).await.context("cannot compile the evaluator of pre-conditions")?;
     let shared = Shared {
         lookup: prepared.lookup.clone(),
         executor: Executor::Snapshot(snapshot),
@@ -169,7 +178,21 @@ async fn assemble(
 
 /// Reads and validates everything, and opens the record.
 async fn prepare(args: Args) -> anyhow::Result<(Prepared, Vec<Component>, Snapshot)> {
-    let Args { agent, environment, models, policy, skills, snapshot, replay, update_replay, record_to, audit_key, memory: _, compile: _, output } = args;
+    let Args {
+        agent,
+        environment,
+        models,
+        policy,
+        skills,
+        snapshot,
+        replay,
+        update_replay,
+        record_to,
+        audit_key,
+        memory: _,
+        compile: _,
+        output,
+    } = args;
     let paths = Paths { agent, environment, models, policy, skills };
     let mut documents = dereference::dereference(&paths)?;
     let components = std::mem::take(&mut documents.components);

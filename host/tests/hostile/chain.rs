@@ -430,7 +430,7 @@ pub fn agent(autonomy: &str) -> Value {
         "spec": {
             "description": "Finds broken rollouts.",
             "schedule": {},
-            "model": { "tier": "standard", "tokenBudget": 10000, "timeout": "60s" },
+            "model": { "tier": "standard", "tokenBudget": 1_000_000, "timeout": "60s" },
             "skills": [{ "name": "hostile" }, { "name": "neighbour" }],
             "guardrails": { "autonomy": autonomy, "maxIterations": 5 },
             "environmentRef": "site-a",

@@ -4,7 +4,6 @@
 //! and says what happened, and the cluster is as it was unless a change was really allowed.
 
 #![expect(unreachable_pub, reason = "modules of one test binary")]
-#![expect(missing_docs, reason = "tests")]
 
 mod chain;
 mod consequences;
