@@ -25,9 +25,9 @@ pub mod state;
 pub mod world;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -148,18 +148,34 @@ pub struct Door {
     entry: Arc<ToolEntry>,
     tool: ToolName,
     call: Arc<str>,
+    refused: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Broker for Door {
     fn perform(&self, request: Request) -> Answering<'_> {
-        Box::pin(self.serve(request))
+        Box::pin(async { self.serve(request).await.map_err(|error| self.tell(error)) })
     }
 }
 
 impl Door {
     /// A door for the tool call with this id, which `entry` records.
     pub fn new(shared: Arc<Shared>, entry: Arc<ToolEntry>, tool: ToolName, call: &str) -> Self {
-        Self { shared, entry, tool, call: call.into() }
+        Self { shared, entry, tool, call: call.into(), refused: Arc::default() }
+    }
+
+    /// True if a call of this tool call was really refused with this code: a guest can claim any.
+    pub fn has_refused(&self, code: &str) -> bool {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(code)
+    }
+
+    /// What the guest is told, with the secrets of the world taken out.
+    fn tell(&self, error: CallError) -> CallError {
+        if let CallError::Denied { code, action: _, message: _ } = &error {
+            self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(code.clone());
+        } else if matches!(error, CallError::BudgetExhausted(_)) {
+            self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(Code::BudgetExhausted.as_str().to_owned());
+        }
+        redacted_error(error, &self.shared.redactor)
     }
 
     async fn serve(&self, request: Request) -> Result<Answer, CallError> {
@@ -318,7 +334,10 @@ impl Door {
             Err(error) => Outcome::Failed(error.to_string()),
         };
         self.shared.observer.tell(&Event::Effect { call: self.call.to_string(), seq, what, outcome: shown });
-        written.map_err(|error| unrecorded(&error))?;
+        if let Err(error) = written {
+            tracing::error!(%error, seq, "a change was made, and its outcome could not be recorded");
+            return Err(CallError::Internal(format!("entry-{seq}-has-no-outcome")));
+        }
         outcome.map(Answer::Receipt)
     }
 
@@ -334,6 +353,7 @@ impl Door {
     }
 
     fn decided(&self, what: String, tier: Option<Tier>, action: Option<&ActionId>, verdict: Verdict) {
+        let what = self.shared.redactor.text(&what).into_owned();
         tracing::info!(tool = %self.tool, call = %what, ?verdict, "decided");
         self.shared.observer.tell(&Event::Decided {
             call: self.call.to_string(),
@@ -376,6 +396,20 @@ fn unrecorded(error: &crate::audit::Error) -> CallError {
             tracing::error!(%error, "the record could not be written");
             CallError::Unavailable { message: "the record cannot be written, so nothing may happen".to_owned(), retry_after_ms: None }
         }
+    }
+}
+
+/// Takes secrets out of an error in the words of the world.
+fn redacted_error(error: CallError, redactor: &Redactor) -> CallError {
+    let clean = |text: String| redactor.text(&text).into_owned();
+    match error {
+        CallError::Denied { code, action, message } => CallError::Denied { code, action, message: clean(message) },
+        CallError::NotFound(what) => CallError::NotFound(clean(what)),
+        CallError::Conflict(what) => CallError::Conflict(clean(what)),
+        CallError::Invalid(what) => CallError::Invalid(clean(what)),
+        CallError::Unavailable { message, retry_after_ms } => CallError::Unavailable { message: clean(message), retry_after_ms },
+        CallError::BudgetExhausted(what) => CallError::BudgetExhausted(clean(what)),
+        CallError::Timeout | CallError::Internal(_) => error,
     }
 }
 

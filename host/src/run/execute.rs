@@ -9,7 +9,7 @@ use std::{
 use infraagent_api::AgentRunStatus;
 use infraagent_guard::{Code, call::Finding, name::ToolName};
 use infraagent_sandbox::{
-    broker::CallError,
+    broker::{Broker, CallError},
     instance::Skill,
     limits::Limits,
     outcome::{Failure, Output, ToolOutcome as Ended},
@@ -71,9 +71,11 @@ impl SkillTools {
         let left = until.saturating_duration_since(Instant::now());
         let limits = Limits { wall: loaded.limits.wall.min(left), ..loaded.limits };
         let door = Arc::new(Door::new(Arc::clone(&self.shared), Arc::clone(entry), tool, &call.id));
-        let Ended { result, usage, log } = loaded.skill.invoke(&call.name, &call.arguments.to_string(), &self.run, &limits, door).await;
+        let Ended { result, usage, log } =
+            loaded.skill.invoke(&call.name, &call.arguments.to_string(), &self.run, &limits, Arc::clone(&door) as Arc<dyn Broker>).await;
         tracing::debug!(tool = %call.name, ?usage, "tool call ended");
         if !log.is_empty() {
+            let log = self.shared.redactor.text(&log);
             tracing::info!(target: "skill", tool = %call.name, ?log, "skill output");
         }
         match result {
@@ -83,17 +85,18 @@ impl SkillTools {
                 let recorded = ToolOutcome::Executed { result: text.clone() };
                 (Outcome { status: ToolStatus::Ok, text, trust: Trust::World { source: format!("tool {}", call.name) }, summary }, recorded)
             }
-            Err(failure) => self.failed(call, failure),
+            Err(failure) => self.failed(call, failure, |code| door.has_refused(code)),
         }
     }
 
     /// An error in the skill's own words is data; one of the host's is the host's.
-    fn failed(&self, call: &ToolCall, failure: Failure) -> (Outcome, ToolOutcome) {
+    /// A refusal is one only if the host really refused: a guest can answer whatever error it likes.
+    fn failed(&self, call: &ToolCall, failure: Failure, refused: impl Fn(&str) -> bool) -> (Outcome, ToolOutcome) {
         let text = self.shared.redactor.text(&failure.to_string()).into_owned();
         let blocked = match &failure {
             Failure::Guest(CallError::Denied { code, action: _, message: _ })
-            | Failure::Refused(CallError::Denied { code, action: _, message: _ }) => Some(code.clone()),
-            Failure::Guest(CallError::BudgetExhausted(_)) => Some(Code::BudgetExhausted.as_str().to_owned()),
+            | Failure::Refused(CallError::Denied { code, action: _, message: _ }) => Some(code.clone()).filter(|code| refused(code)),
+            Failure::Guest(CallError::BudgetExhausted(_)) => Some(Code::BudgetExhausted.as_str().to_owned()).filter(|code| refused(code)),
             Failure::Guest(_)
             | Failure::Refused(_)
             | Failure::Limit { .. }
@@ -136,7 +139,7 @@ impl Tools for SkillTools {
         };
         let (outcome, recorded) = match (self.tools.get(&call.name), ToolName::parse(&call.name)) {
             (Some(loaded), Ok(tool)) => self.invoke(call, until, loaded, tool, &entry).await,
-            (Some(_), Err(_)) | (None, _) => self.failed(call, Failure::UnknownTool(call.name.escape_debug().to_string())),
+            (Some(_), Err(_)) | (None, _) => self.failed(call, Failure::UnknownTool(call.name.escape_debug().to_string()), |_| false),
         };
         match entry.close(recorded).await {
             Ok(()) => outcome,
@@ -152,14 +155,13 @@ impl Tools for SkillTools {
         let about = finding.about.as_ref().map(ToString::to_string);
         match self.shared.finding(finding).await {
             Ok(()) => Outcome::host(ToolStatus::Ok, "recorded"),
-            Err(error @ CallError::Denied { .. }) => {
+            Err(CallError::Denied { code, action: _, message }) => {
                 let Ok(entry) =
                     self.shared.journal.tool(finding::NAME, &about.unwrap_or_default(), &format!("{} {}", call.name, call.arguments)).await
                 else {
-                    return Outcome::host(ToolStatus::Blocked, error.to_string());
+                    return Outcome::host(ToolStatus::Blocked, message);
                 };
-                let message = error.to_string();
-                let recorded = ToolOutcome::Blocked { reason: Code::OutOfScope.as_str().to_owned(), message: message.clone() };
+                let recorded = ToolOutcome::Blocked { reason: code, message: message.clone() };
                 match entry.close(recorded).await {
                     Ok(()) => Outcome::host(ToolStatus::Blocked, message),
                     Err(error) => Outcome::error(format!("the refusal could not be recorded: {error}")),
