@@ -25,9 +25,9 @@ pub mod state;
 pub mod world;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -148,34 +148,18 @@ pub struct Door {
     entry: Arc<ToolEntry>,
     tool: ToolName,
     call: Arc<str>,
-    refused: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Broker for Door {
     fn perform(&self, request: Request) -> Answering<'_> {
-        Box::pin(async { self.serve(request).await.map_err(|error| self.tell(error)) })
+        Box::pin(async { self.serve(request).await.map_err(|error| redacted_error(error, &self.shared.redactor)) })
     }
 }
 
 impl Door {
     /// A door for the tool call with this id, which `entry` records.
     pub fn new(shared: Arc<Shared>, entry: Arc<ToolEntry>, tool: ToolName, call: &str) -> Self {
-        Self { shared, entry, tool, call: call.into(), refused: Arc::default() }
-    }
-
-    /// True if a call of this tool call was really refused with this code: a guest can claim any.
-    pub fn has_refused(&self, code: &str) -> bool {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).contains(code)
-    }
-
-    /// What the guest is told, with the secrets of the world taken out.
-    fn tell(&self, error: CallError) -> CallError {
-        if let CallError::Denied { code, action: _, message: _ } = &error {
-            self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(code.clone());
-        } else if matches!(error, CallError::BudgetExhausted(_)) {
-            self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(Code::BudgetExhausted.as_str().to_owned());
-        }
-        redacted_error(error, &self.shared.redactor)
+        Self { shared, entry, tool, call: call.into() }
     }
 
     async fn serve(&self, request: Request) -> Result<Answer, CallError> {

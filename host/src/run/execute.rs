@@ -9,7 +9,7 @@ use std::{
 use infraagent_api::AgentRunStatus;
 use infraagent_guard::{Code, call::Finding, name::ToolName};
 use infraagent_sandbox::{
-    broker::{Broker, CallError},
+    broker::CallError,
     instance::Skill,
     limits::Limits,
     outcome::{Failure, Output, ToolOutcome as Ended},
@@ -71,8 +71,7 @@ impl SkillTools {
         let left = until.saturating_duration_since(Instant::now());
         let limits = Limits { wall: loaded.limits.wall.min(left), ..loaded.limits };
         let door = Arc::new(Door::new(Arc::clone(&self.shared), Arc::clone(entry), tool, &call.id));
-        let Ended { result, usage, log } =
-            loaded.skill.invoke(&call.name, &call.arguments.to_string(), &self.run, &limits, Arc::clone(&door) as Arc<dyn Broker>).await;
+        let Ended { result, usage, log } = loaded.skill.invoke(&call.name, &call.arguments.to_string(), &self.run, &limits, door).await;
         tracing::debug!(tool = %call.name, ?usage, "tool call ended");
         if !log.is_empty() {
             let log = self.shared.redactor.text(&log);
@@ -85,18 +84,18 @@ impl SkillTools {
                 let recorded = ToolOutcome::Executed { result: text.clone() };
                 (Outcome { status: ToolStatus::Ok, text, trust: Trust::World { source: format!("tool {}", call.name) }, summary }, recorded)
             }
-            Err(failure) => self.failed(call, failure, |code| door.has_refused(code)),
+            Err(failure) => self.failed(call, failure, entry),
         }
     }
 
-    /// An error in the skill's own words is data; one of the host's is the host's.
-    /// A refusal is one only if the host really refused: a guest can answer whatever error it likes.
-    fn failed(&self, call: &ToolCall, failure: Failure, refused: impl Fn(&str) -> bool) -> (Outcome, ToolOutcome) {
+    /// An error in the skill's own words is data; one of the host's is the host's. A refusal is one only if the host refused something with that code.
+    fn failed(&self, call: &ToolCall, failure: Failure, entry: &ToolEntry) -> (Outcome, ToolOutcome) {
         let text = self.shared.redactor.text(&failure.to_string()).into_owned();
+        let exhausted = Code::BudgetExhausted.as_str();
         let blocked = match &failure {
-            Failure::Guest(CallError::Denied { code, action: _, message: _ })
-            | Failure::Refused(CallError::Denied { code, action: _, message: _ }) => Some(code.clone()).filter(|code| refused(code)),
-            Failure::Guest(CallError::BudgetExhausted(_)) => Some(Code::BudgetExhausted.as_str().to_owned()).filter(|code| refused(code)),
+            Failure::Guest(CallError::Denied { code, action: _, message: _ }) if entry.has_refused(code) => Some(code.clone()),
+            Failure::Refused(CallError::Denied { code, action: _, message: _ }) => Some(code.clone()),
+            Failure::Guest(CallError::BudgetExhausted(_)) if entry.has_refused(exhausted) => Some(exhausted.to_owned()),
             Failure::Guest(_)
             | Failure::Refused(_)
             | Failure::Limit { .. }
@@ -139,7 +138,7 @@ impl Tools for SkillTools {
         };
         let (outcome, recorded) = match (self.tools.get(&call.name), ToolName::parse(&call.name)) {
             (Some(loaded), Ok(tool)) => self.invoke(call, until, loaded, tool, &entry).await,
-            (Some(_), Err(_)) | (None, _) => self.failed(call, Failure::UnknownTool(call.name.escape_debug().to_string()), |_| false),
+            (Some(_), Err(_)) | (None, _) => self.failed(call, Failure::UnknownTool(call.name.escape_debug().to_string()), &entry),
         };
         match entry.close(recorded).await {
             Ok(()) => outcome,
