@@ -111,7 +111,7 @@ async fn random_bytes_are_few_in_one_call() {
     assert_eq!(code(&outcome), "ok", "{:?}", outcome.result);
     let outcome = load(&ask(64 * 1024 + 1)).invoke("work", "{}", "run-1", &Limits::DEFAULT, Recorder::new()).await;
     let failure = outcome.result.expect_err("too many").to_string();
-    assert!(failure.contains("contract-violation") && failure.contains("random"), "{failure}");
+    assert!(failure.contains("contract-violation") && failure.contains("exceeds limit 65536"), "{failure}");
 }
 
 #[tokio::test]
