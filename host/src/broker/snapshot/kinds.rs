@@ -11,6 +11,8 @@ use crate::broker::{object, world::ServedKind};
 #[derive(Debug, Default)]
 pub(super) struct Kinds {
     by_kind: BTreeMap<(String, String), ServedKind>,
+    /// Where each resource is in `by_kind`; the first of several kinds.
+    by_resource: BTreeMap<GroupResource, (String, String)>,
 }
 
 impl Kinds {
@@ -43,6 +45,9 @@ impl Kinds {
                 }
             }
         }
+        for (at, kind) in &kinds.by_kind {
+            kinds.by_resource.entry(kind.resource.clone()).or_insert_with(|| at.clone());
+        }
         Ok(kinds)
     }
 
@@ -71,7 +76,7 @@ impl Kinds {
 
     /// By group and plural.
     pub(super) fn by_resource(&self, resource: &GroupResource) -> Option<&ServedKind> {
-        self.by_kind.values().find(|kind| kind.resource == *resource)
+        self.by_resource.get(resource).and_then(|at| self.by_kind.get(at))
     }
 
     /// Each kind once, sorted by group and plural.
