@@ -21,6 +21,7 @@ demo: setup ## Run an agent against a shipped cluster snapshot with a recorded c
 .PHONY: test
 test: setup ## Run every test: host, guard, sandbox, SDK, skills
 	$(CARGO) test --workspace --locked
+	$(CARGO) test --locked --manifest-path host/guests/cel/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/guests"
 	@for skill in $(SKILLS); do \
 	  echo "== $$skill"; \
 	  $(CARGO) test --locked --manifest-path example-skills/$$skill/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/skills"; \

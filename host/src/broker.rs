@@ -167,7 +167,12 @@ impl Door {
             Request::Call { action, call } => (action, call),
             Request::Malformed { function, message } => {
                 self.entry.malformed(function, &message);
-                self.decided(function.to_owned(), None, None, Verdict::Deny { code: Code::Malformed.as_str().to_owned(), reason: message.clone() });
+                self.decided(
+                    function.to_owned(),
+                    None,
+                    None,
+                    Verdict::Deny { code: Code::Malformed.as_str().to_owned(), reason: message.clone() },
+                );
                 return Err(CallError::Invalid(message));
             }
         };
@@ -226,7 +231,11 @@ impl Door {
         self.decided(proposal.call().to_string(), Some(proposal.tier()), proposal.action(), Verdict::Propose);
         self.entry.propose(proposal).await.map_err(|error| unrecorded(&error))?;
         let action = proposal.action().map_or_else(String::new, ToString::to_string);
-        Err(CallError::Denied { code: Code::ApprovalRequired.as_str().to_owned(), action, message: Code::ApprovalRequired.message().to_owned() })
+        Err(CallError::Denied {
+            code: Code::ApprovalRequired.as_str().to_owned(),
+            action,
+            message: Code::ApprovalRequired.message().to_owned(),
+        })
     }
 
     async fn ambient(&self, permit: Permit<Ambient>, run: &ValidatedRun) -> Result<Answer, CallError> {
@@ -278,7 +287,11 @@ impl Door {
         if self.shared.cooldowns.take(key, seconds, self.shared.executor.now()).is_err() {
             let id = permit.action().map_or_else(String::new, ToString::to_string);
             self.entry.malformed("cooldown", &permit.call().to_string());
-            return Err(CallError::Denied { code: Code::Cooldown.as_str().to_owned(), action: id, message: Code::Cooldown.message().to_owned() });
+            return Err(CallError::Denied {
+                code: Code::Cooldown.as_str().to_owned(),
+                action: id,
+                message: Code::Cooldown.message().to_owned(),
+            });
         }
         let what = permit.call().to_string();
         self.decided(what.clone(), Some(permit.tier()), permit.action(), Verdict::Allow);
@@ -311,7 +324,8 @@ impl Door {
     async fn pretend(&self, recorded: Recorded<Permit<Mutation>>, what: String) -> Result<Answer, CallError> {
         let seq = recorded.seq();
         let observed = recorded.into_inner().observed().map(|observed| observed.resource_version.to_string());
-        let outcome = MutationOutcome::Skipped { reason: "shadow".to_owned(), message: "allowed, and not executed: this is a shadow run".to_owned() };
+        let outcome =
+            MutationOutcome::Skipped { reason: "shadow".to_owned(), message: "allowed, and not executed: this is a shadow run".to_owned() };
         self.entry.outcome(seq, outcome).await.map_err(|error| unrecorded(&error))?;
         self.shared.observer.tell(&Event::Effect { call: self.call.to_string(), seq, what, outcome: Outcome::DryRun });
         Ok(Answer::Receipt(Receipt { audit_seq: seq, changed: true, resource_version: observed }))
@@ -382,7 +396,12 @@ fn redact(answer: Answer, redactor: &Redactor) -> Answer {
             status,
             headers: headers
                 .into_iter()
-                .filter(|(name, _)| !matches!(name.to_ascii_lowercase().as_str(), "set-cookie" | "authorization" | "proxy-authenticate" | "www-authenticate"))
+                .filter(|(name, _)| {
+                    !matches!(
+                        name.to_ascii_lowercase().as_str(),
+                        "set-cookie" | "authorization" | "proxy-authenticate" | "www-authenticate"
+                    )
+                })
                 .map(|(name, value)| (name, redactor.text(&value).into_owned()))
                 .collect(),
             body: redactor.bytes(&body).into_owned(),
@@ -390,7 +409,13 @@ fn redact(answer: Answer, redactor: &Redactor) -> Answer {
             elapsed_ms,
             tls,
         }),
-        Answer::Done | Answer::Time(_) | Answer::Reached(_) | Answer::Receipt(_) | Answer::Entry(_) | Answer::Version(_) | Answer::Keys(_) => answer,
+        Answer::Done
+        | Answer::Time(_)
+        | Answer::Reached(_)
+        | Answer::Receipt(_)
+        | Answer::Entry(_)
+        | Answer::Version(_)
+        | Answer::Keys(_) => answer,
     }
 }
 

@@ -4,5 +4,6 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    infraagent::telemetry::start();
     infraagent::cli::main().await
 }

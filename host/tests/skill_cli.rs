@@ -27,7 +27,8 @@ fn foreign(folder: &Path, imports: &str, description: &str) {
     fs::write(folder.join("SKILL.md"), "---\nname: foreign\ndescription: From elsewhere.\nversion: 1.0.0\n---\nUse it.\n").unwrap();
     let sheet = "actions: [{ id: look, kubernetes: { verb: get, resources: [pods], namespaces: [apps] } }]\n";
     fs::write(folder.join("actions.yaml"), sheet).unwrap();
-    let tools = serde_json::json!([{ "name": "look", "description": description, "inputSchema": { "type": "object" }, "actions": ["look"] }]);
+    let tools =
+        serde_json::json!([{ "name": "look", "description": description, "inputSchema": { "type": "object" }, "actions": ["look"] }]);
     fs::write(folder.join("tools.json"), tools.to_string()).unwrap();
 }
 

@@ -358,15 +358,15 @@ mod tests {
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(rename_all = "kebab-case")]
     enum Choice {
-        UnitLike,
-        TupleLike(u8, u8),
-        RecordLike { of: String },
+        JustName,
+        Pair(u8, u8),
+        NamedParts { of: String },
     }
 
     fn everything() -> Value {
         json!({
             "text": "t", "small": 255, "signed": -3, "float": 1.5, "flag": true, "nothing": null, "some": 7, "list": [1, 2], "map": { "a": [null] },
-            "unit": "unit-like", "tuple": { "tuple-like": [1, 2] }, "record": { "record-like": { "of": "x" } }, "pair": [1, "b"],
+            "unit": "just-name", "tuple": { "pair": [1, 2] }, "record": { "named-parts": { "of": "x" } }, "pair": [1, "b"],
         })
     }
 
@@ -387,9 +387,9 @@ mod tests {
             ("flag", json!({}), "`flag`: expected a boolean, found an object"),
             ("list", json!([1, "x"]), "`list`: expected u16, found text"),
             ("map", json!([]), "`map`: expected a map, found a list"),
-            ("unit", json!("other"), "`unit`: unknown variant `other`, expected one of `unit-like`, `tuple-like`, `record-like`"),
-            ("unit", json!({ "unit-like": 1 }), "`unit`: this variant has no content"),
-            ("tuple", json!("tuple-like"), "`tuple`: this variant has content"),
+            ("unit", json!("other"), "`unit`: unknown variant `other`, expected one of `just-name`, `pair`, `named-parts`"),
+            ("unit", json!({ "just-name": 1 }), "`unit`: this variant has no content"),
+            ("tuple", json!("pair"), "`tuple`: this variant has content"),
             ("unit", json!(1), "`unit`: expected the name of a variant, or an object with it as its only key"),
         ] {
             let mut document = everything();

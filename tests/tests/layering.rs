@@ -20,8 +20,11 @@ struct Graph {
 impl Graph {
     fn load() -> Self {
         let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-        let output =
-            Command::new(cargo).args(["metadata", "--format-version=1", "--locked"]).current_dir(root()).output().expect("cargo metadata runs");
+        let output = Command::new(cargo)
+            .args(["metadata", "--format-version=1", "--locked"])
+            .current_dir(root())
+            .output()
+            .expect("cargo metadata runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let names: BTreeMap<&str, &str> = metadata["packages"]
@@ -144,7 +147,7 @@ fn files_with(folder: &str, words: &[&str]) -> Vec<String> {
 
 #[test]
 fn unsafe_code_lives_in_one_place() {
-    assert_eq!(files_with("host", &["unsafe {", "unsafe fn", "unsafe impl"]), ["host/sandbox/src/engine/load.rs"]);
+    assert_eq!(files_with("host", &["unsafe {", "unsafe fn", "unsafe impl"]), ["host/sandbox/src/engine.rs"]);
 }
 
 #[test]
@@ -156,4 +159,10 @@ fn no_client_of_a_cluster_appears_where_none_is_allowed() {
 fn only_the_audit_makes_a_recorded_permit() {
     let makers = files_with("host/src", &["Recorded {", "Recorded::new("]);
     assert!(!makers.is_empty() && makers.iter().all(|file| file.starts_with("host/src/audit")), "{makers:?}");
+}
+
+#[test]
+fn native_code_comes_from_the_compiler_and_the_sealed_cache_only() {
+    let makers = files_with("host", &["Authentic::from_compiler("]);
+    assert_eq!(makers, ["host/sandbox/src/engine.rs", "host/src/skill/load.rs"]);
 }

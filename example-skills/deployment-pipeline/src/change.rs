@@ -7,6 +7,7 @@ use skills_sdk::prelude::*;
 
 use crate::actions::{PauseRollout, RestartWorkload, RollBack, ScaleWorkload, Watch};
 use crate::evidence::{revision, revisions};
+use crate::view::object;
 use crate::workload::{Rollout, kind_name};
 
 /// How long a tool waits for a rollout at most.
@@ -14,7 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What is left of a tool call for everything but waiting.
 const RESERVE_MS: u32 = 3_000;
 
-/// Arguments of `restart_workload`.
 #[args]
 pub struct RestartArgs {
     /// What it is.
@@ -36,7 +36,6 @@ pub fn restart_workload(cx: &Cx<Self>, args: RestartArgs) -> Result<Output> {
     outcome(cx, &workload, "restarted", &receipt, None)
 }
 
-/// Arguments of `scale_workload`.
 #[args]
 pub struct ScaleArgs {
     /// What it is. A daemon set cannot be scaled.
@@ -61,10 +60,9 @@ pub fn scale_workload(cx: &Cx<Self>, args: ScaleArgs) -> Result<Output> {
     let workload = Workload::new(kind, namespace, name);
     let before = read(cx, &workload)?.wanted();
     let receipt = cx.scale(ScaleWorkload, &workload, replicas, &reason)?;
-    outcome(cx, &workload, "scaled", &receipt, Some(("before", json!(before))))
+    outcome(cx, &workload, "scaled", &receipt, Some(("before", Value::from(before))))
 }
 
-/// Arguments of `pause_rollout`.
 #[args]
 pub struct PauseArgs {
     /// The namespace of the deployment.
@@ -89,11 +87,10 @@ pub fn pause_rollout(cx: &Cx<Self>, args: PauseArgs) -> Result<Output> {
         (false, true) => " was paused already",
         (false, false) => " was not paused",
     };
-    let content = json!({ "paused": paused, "changed": receipt.changed, "auditSeq": receipt.audit_seq });
+    let content = object! { "paused": paused, "changed": receipt.changed, "auditSeq": receipt.audit_seq };
     Ok(Output { content, summary: ["the rollout of ", &namespace, "/", &name, done].concat() })
 }
 
-/// Arguments of `roll_back`.
 #[args]
 pub struct RollBackArgs {
     /// The namespace of the deployment.
@@ -116,7 +113,7 @@ pub fn roll_back(cx: &Cx<Self>, args: RollBackArgs) -> Result<Output> {
     let sets = cx.list_all(Watch, query, 500)?;
     let to_revision = target(&rollout, &sets.items, to_revision)?;
     let receipt = cx.rollback(RollBack, &namespace, &name, to_revision, &reason)?;
-    outcome(cx, &workload, "rolled back", &receipt, Some(("toRevision", json!(to_revision))))
+    outcome(cx, &workload, "rolled back", &receipt, Some(("toRevision", Value::from(to_revision))))
 }
 
 /// Which revision to go back to: one that a replica set of this deployment still holds, and that is not the current one.
@@ -173,15 +170,15 @@ fn tell(
         (true, true) => [&title, " ", done, " and rolled out", &progress].concat(),
         (true, false) => [&title, " ", done, ", but not rolled out yet: diagnose it again before doing anything else", &progress].concat(),
     };
-    let mut content = json!({
-        "workload": { "kind": kind_name(workload.kind), "namespace": workload.namespace, "name": workload.name },
+    let mut content = object! {
+        "workload": object! { "kind": kind_name(workload.kind), "namespace": workload.namespace.as_str(), "name": workload.name.as_str() },
         "done": done,
         "changed": receipt.changed,
         "rolledOut": rolled_out,
         "ready": now.map(Rollout::ready),
         "wanted": now.map(Rollout::wanted),
         "auditSeq": receipt.audit_seq,
-    });
+    };
     if let Some((key, value)) = detail {
         content[key] = value;
     }

@@ -6,7 +6,7 @@ use crate::actions::{ReadLogs, Watch};
 use crate::cause::{Kind, brief};
 use crate::evidence::{Evidence, Found, is_about, last_seen};
 use crate::pods::{is_ready, words};
-use crate::view::{View, views};
+use crate::view::{View, object, told, views};
 use crate::workload::{self, Rollout, kind_name};
 
 /// The most objects of a kind that are taken in.
@@ -23,7 +23,6 @@ const LINE: usize = 300;
 /// What is read of a pod: more than the host's compact projection, which keeps no images and limits.
 const POD: [&str; 5] = ["/metadata", "/spec/containers", "/spec/initContainers", "/spec/nodeName", "/status"];
 
-/// Arguments of `diagnose_rollout`.
 #[args]
 pub struct DiagnoseArgs {
     /// What it is.
@@ -65,30 +64,25 @@ pub fn diagnose_rollout(cx: &Cx<Self>, args: DiagnoseArgs) -> Result<Output> {
         None if rollout.is_done() => ("healthy", "nothing: the newest revision runs everywhere", "healthy".to_owned()),
         None => ("progressing", "nothing yet: the rollout is on its way; look again in some minutes", "progressing".to_owned()),
     };
-    let content = json!({
+    let content = object! {
         "workload": about(&rollout),
         "verdict": verdict,
         "nextStep": next_step,
-        "causes": told(&causes, |found| json!({ "cause": found.cause.kind.code(), "line": found.cause.line, "pods": found.pods })),
+        "causes": told(&causes, TOLD, |found| object! { "cause": found.cause.kind.code(), "line": found.cause.line.as_str(), "pods": found.pods.clone() }),
         "conditions": conditions(rollout.view()),
-        "revisions": told(&evidence.revisions(&rollout), |set| revision(*set)),
-        "pods": told(&evidence.pods(&rollout), |pod| pod_line(*pod)),
+        "revisions": told(&evidence.revisions(&rollout), TOLD, |set| revision(*set)),
+        "pods": told(&evidence.pods(&rollout), TOLD, |pod| pod_line(*pod)),
         "related": related(&evidence, &rollout, &causes, &logs),
         "logs": logs,
         "events": own_events(&evidence, &rollout),
-        "quotas": told(&views(&quotas), |quota| quota_line(*quota)),
+        "quotas": told(&views(&quotas), TOLD, |quota| quota_line(*quota)),
         "complete": complete,
-    });
+    };
     Ok(Output { content, summary: [&rollout.title(), ": ", &line].concat() })
 }
 
-/// The first of these, as the model sees them.
-fn told<T>(all: &[T], tell: impl Fn(&T) -> Value) -> Value {
-    Value::Array(all.iter().take(TOLD).map(tell).collect())
-}
-
 fn about(rollout: &Rollout) -> Value {
-    json!({
+    object! {
         "kind": kind_name(rollout.kind),
         "namespace": rollout.namespace(),
         "name": rollout.name(),
@@ -98,21 +92,21 @@ fn about(rollout: &Rollout) -> Value {
         "ready": rollout.ready(),
         "paused": rollout.is_paused(),
         "images": images(rollout.view()),
-    })
+    }
 }
 
 fn images(workload: View<'_>) -> Value {
-    told(&workload.items("/spec/template/spec/containers"), |container| Value::from(container.text("/image")))
+    told(&workload.items("/spec/template/spec/containers"), TOLD, |container| Value::from(container.text("/image")))
 }
 
 fn revision(set: View<'_>) -> Value {
-    json!({
+    object! {
         "revision": workload::revision(set),
         "wanted": set.number("/spec/replicas"),
         "ready": set.number("/status/readyReplicas"),
         "images": images(set),
         "created": set.text("/metadata/creationTimestamp"),
-    })
+    }
 }
 
 fn pod_line(pod: View<'_>) -> Value {
@@ -126,7 +120,7 @@ fn pod_line(pod: View<'_>) -> Value {
     }
     let phase = pod.text("/status/phase");
     let state = if state.is_empty() { phase } else { state };
-    json!({ "name": pod.name(), "phase": phase, "ready": is_ready(pod), "restarts": restarts, "state": state, "node": pod.text("/spec/nodeName") })
+    object! { "name": pod.name(), "phase": phase, "ready": is_ready(pod), "restarts": restarts, "state": state, "node": pod.text("/spec/nodeName") }
 }
 
 /// What a namespace may use, as `used of hard`.
@@ -135,14 +129,14 @@ fn quota_line(quota: View<'_>) -> Value {
         let used = quota.at("/status/used").0.get(resource).and_then(Value::as_str).unwrap_or("0");
         Value::from([resource, ": ", used, " of ", hard].concat())
     });
-    json!({ "name": quota.name(), "used": Value::Array(lines.collect()) })
+    object! { "name": quota.name(), "used": Value::Array(lines.collect()) }
 }
 
 /// Conditions that are not as they should be: only failure is good news when it is absent.
 fn conditions(workload: View<'_>) -> Value {
     let mut odd = workload.items("/status/conditions");
     odd.retain(|condition| (condition.text("/status") == "True") == (condition.text("/type") == "ReplicaFailure"));
-    told(&odd, |condition| {
+    told(&odd, TOLD, |condition| {
         let text = |path| condition.text(path);
         Value::from(brief(&[text("/type"), "=", text("/status"), " ", text("/reason"), ": ", text("/message")].concat(), LINE))
     })
@@ -164,7 +158,9 @@ where
             let Ok(log) = cx.logs(ReadLogs, namespace, pod, &query) else { continue };
             let lines: Vec<Value> = log.text.lines().map(|line| Value::from(brief(line, LINE))).collect();
             if !lines.is_empty() {
-                tails.push(json!({ "pod": pod, "container": container, "previous": previous, "lines": Value::Array(lines) }));
+                tails.push(
+                    object! { "pod": pod.as_str(), "container": container.as_str(), "previous": previous, "lines": Value::Array(lines) },
+                );
                 break;
             }
         }
@@ -183,7 +179,7 @@ fn own_events(evidence: &Evidence, rollout: &Rollout) -> Value {
     let mut events = of(false);
     events.append(&mut of(true));
     events.reverse();
-    told(&events, event_line)
+    told(&events, TOLD, event_line)
 }
 
 /// Events of other objects that causes or logs mention by name: the ConfigMap that a container misses, and that somebody published since.
@@ -198,7 +194,7 @@ fn related(evidence: &Evidence, rollout: &Rollout, causes: &[Found], logs: &[Val
         other && lines.iter().any(|line| words(line).any(|word| word == name))
     });
     events.reverse();
-    told(&events, event_line)
+    told(&events, TOLD, event_line)
 }
 
 fn event_line(event: &View<'_>) -> Value {

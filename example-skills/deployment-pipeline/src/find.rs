@@ -4,12 +4,12 @@ use skills_sdk::prelude::*;
 
 use crate::actions::Watch;
 use crate::evidence::Evidence;
+use crate::view::object;
 use crate::workload::{Rollout, kind_name};
 
 /// The most objects of a kind that one look takes in.
 const MOST: u32 = 2_000;
 
-/// Arguments of `find_broken_rollouts`.
 #[args]
 pub struct FindArgs {
     /// Only this namespace; all that the agent may see if absent.
@@ -46,7 +46,7 @@ pub fn find_broken_rollouts(cx: &Cx<Self>, args: FindArgs) -> Result<Output> {
             };
             names.push_str(if names.is_empty() { ": " } else { ", " });
             names.push_str(&rollout.title());
-            broken.push(json!({
+            broken.push(object! {
                 "kind": kind_name(rollout.kind),
                 "namespace": rollout.namespace(),
                 "name": rollout.name(),
@@ -54,10 +54,10 @@ pub fn find_broken_rollouts(cx: &Cx<Self>, args: FindArgs) -> Result<Output> {
                 "line": first.cause.line,
                 "ready": rollout.ready(),
                 "wanted": rollout.wanted(),
-            }));
+            });
         }
     }
     let summary = [&broken.len().to_string(), " of ", &total.to_string(), " workloads are broken", &names].concat();
     let healthy = total - broken.len() - progressing.len();
-    Ok(Output { content: json!({ "broken": broken, "progressing": progressing, "healthy": healthy, "complete": complete }), summary })
+    Ok(Output { content: object! { "broken": broken, "progressing": progressing, "healthy": healthy, "complete": complete }, summary })
 }

@@ -66,6 +66,35 @@ impl<'a> View<'a> {
     }
 }
 
+/// An object for the model.
+///
+/// `json!` is nicer to read, and serialises each value through code that is compiled for its type and can panic: 10 KB of WebAssembly here.
+pub(crate) fn from_fields(fields: Vec<(&str, Value)>) -> Value {
+    let mut object = Value::Object(Default::default());
+    for (name, value) in fields {
+        object[name] = value;
+    }
+    object
+}
+
+/// `object! { "name": value }`, for values that `Value::from` takes.
+macro_rules! object {
+    ($($name:literal: $value:expr),* $(,)?) => {
+        $crate::view::from_fields(vec![$(($name, ::skills_sdk::prelude::Value::from($value))),*])
+    };
+}
+
+pub(crate) use object;
+
+/// The first of these, as the model sees them.
+pub(crate) fn told<T>(all: &[T], most: usize, tell: impl Fn(&T) -> Value) -> Value {
+    let mut told = Vec::new();
+    for one in all.iter().take(most) {
+        told.push(tell(one));
+    }
+    Value::Array(told)
+}
+
 /// Each of these objects.
 pub(crate) fn views(objects: &[Value]) -> Vec<View<'_>> {
     objects.iter().map(View).collect()

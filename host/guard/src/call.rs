@@ -7,6 +7,7 @@ use alloc::{string::String, vec::Vec};
 
 use crate::name::{
     Container, EndpointName, GroupResource, HttpPath, Invalid, McpTool, Namespace, ObjectName, Readable, ResourceVersion, StateKey, Uid,
+    is_word,
 };
 
 /// One call of a skill.
@@ -21,6 +22,10 @@ pub enum Call {
 }
 
 impl Call {
+    pub(crate) fn mutates(&self) -> bool {
+        matches!(self, Self::Mutation(_))
+    }
+
     /// False if a number or text is beyond the bounds that its field states.
     pub(crate) fn is_bounded(&self) -> bool {
         match self {
@@ -162,26 +167,16 @@ pub struct ResourceType {
     pub version: Option<ApiVersion>,
 }
 
-/// An API version such as `v1` or `v2beta1`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiVersion(String);
-
-impl ApiVersion {
-    /// `v`, a number, then nothing or `alphaN` or `betaN`.
-    pub fn parse(input: &str) -> Result<Self, Invalid> {
-        let digits = |s: &str| !s.is_empty() && s.len() <= 4 && s.bytes().all(|b| b.is_ascii_digit());
-        let valid = input.strip_prefix('v').is_some_and(|rest| {
+name!(
+    /// An API version such as `v1` or `v2beta1`: `v`, a number, then nothing or `alphaN` or `betaN`.
+    ApiVersion, "API version", "a version such as `v1` or `v1beta1`", |input| {
+        let digits = |s: &str| (1..=4).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
+        input.strip_prefix('v').is_some_and(|rest| {
             let (major, minor) = rest.split_once("alpha").or_else(|| rest.split_once("beta")).unwrap_or((rest, "1"));
             digits(major) && digits(minor)
-        });
-        if valid { Ok(Self(input.into())) } else { Err(Invalid::new("API version", input, "a version such as `v1` or `v1beta1`")) }
+        })
     }
-
-    /// The text as it was given.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+);
 
 /// One object. Without a namespace it is cluster-scoped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,22 +244,10 @@ impl List {
     pub const MAX_LIMIT: u32 = 500;
 }
 
-/// A handle that the host gave out earlier: at most 64 characters of its own alphabet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Handle(String);
-
-impl Handle {
-    /// Letters, digits, `-` and `_`.
-    pub fn parse(input: &str) -> Result<Self, Invalid> {
-        let valid = (1..=64).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if valid { Ok(Self(input.into())) } else { Err(Invalid::new("continue token", input, "the token of the page before")) }
-    }
-
-    /// The text as it was given.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
+name!(
+    /// A handle that the host gave out earlier: letters, digits, `-` and `_`, at most 64 characters.
+    Handle, "continue token", "the token of the page before", |s| is_word(s, 64, b"-_")
+);
 
 /// One requirement of a label selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -535,6 +518,8 @@ macro_rules! kinds {
         impl $type {
             /// Every value.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            pub(crate) const KINDS: &'static [(&'static str, &'static str)] = &[$(($group, $resource)),+];
 
             /// API group and plural resource.
             pub fn group_resource(self) -> (&'static str, &'static str) {

@@ -2,13 +2,11 @@
 
 use alloc::{boxed::Box, format, string::String};
 
-use crate::{
-    call::{Call, Effect, Mutation},
-    checks::{Check, Code, Denial, Outcome},
-    facts::{Consequence, Fact, Facts, Seen},
-    permit::{Allowed, Permit, Proposal},
-    screen::Screened,
-};
+use crate::call::{Call, Effect};
+use crate::checks::{Check, Code, Denial, Outcome};
+use crate::facts::{Consequence, Fact, Facts, Seen};
+use crate::permit::{Allowed, Grounds, Permit, Proposal};
+use crate::screen::Screened;
 
 /// What becomes of a call.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,86 +22,70 @@ pub enum Decision {
 
 /// Decides a screened call. `facts` are needed for mutations only; a mutation without facts is denied.
 pub fn decide(screened: Screened, facts: Option<Facts>) -> Decision {
-    let Screened { call, action, tier, mut checks, scope, policy, reach, propose } = screened;
+    let Screened { call, mut grounds } = screened;
     let mutation = match call {
-        Call::Ambient(call) => {
-            return Decision::Allow(Allowed::Ambient(Permit { call, action, tier, checks, scope, policy, observed: None, reach }));
-        }
-        Call::Read(call) => {
-            return Decision::Allow(Allowed::Read(Permit { call, action, tier, checks, scope, policy, observed: None, reach }));
-        }
+        Call::Ambient(call) => return Decision::Allow(Allowed::Ambient(Permit { call, grounds })),
+        Call::Read(call) => return Decision::Allow(Allowed::Read(Permit { call, grounds })),
         Call::Mutation(mutation) => mutation,
     };
 
+    // The first detail is kept: it belongs to the first failure.
     let mut detail = None;
-    let verdict = match &facts {
-        None => Err((Code::Unknown, Some(String::from("no facts were gathered")))),
-        Some(facts) => look(&mutation, facts),
+    let mut settle = |check, verdict: Verdict| {
+        let refused = verdict.map_err(|(code, what)| {
+            detail = detail.take().or(what);
+            code
+        });
+        grounds.checks.set(check, refused);
     };
-    checks.set(Check::Data, settle(verdict, &mut detail));
-    if let Some(facts) = &facts {
-        checks.set(Check::Preconditions, settle(known(&facts.preconditions, Code::Precondition, "pre-conditions"), &mut detail));
-        checks.set(Check::Cooldown, settle(known(&facts.cooldown, Code::Cooldown, "cooldown"), &mut detail));
+    match &facts {
+        None => settle(Check::Data, Err((Code::Unknown, Some(String::from("no facts were gathered"))))),
+        Some(facts) => {
+            settle(Check::Data, look(&mutation.effect, facts));
+            settle(Check::Preconditions, known(&facts.preconditions, Code::Precondition, "pre-conditions"));
+            settle(Check::Cooldown, known(&facts.cooldown, Code::Cooldown, "cooldown"));
+        }
     }
 
-    if let Some((_, code)) = checks.first_failure() {
+    if let Some((_, code)) = grounds.checks.first_failure() {
+        let Grounds { action, tier, checks, scope: _, policy: _, observed: _, reach: _ } = grounds;
         return Decision::Deny(Box::new(Denial { code, call: Some(Call::Mutation(mutation)), action, tier: Some(tier), checks, detail }));
     }
-    let observed = match facts.map(|facts| facts.target) {
-        Some(Seen::Present(observed)) => Some(observed),
-        Some(Seen::Absent | Seen::Unknown(_) | Seen::Elsewhere) | None => None,
-    };
-    let permit = Permit { call: mutation, action, tier, checks, scope, policy, observed, reach };
-    if propose { Decision::Propose(Proposal { permit }) } else { Decision::Allow(Allowed::Mutation(permit)) }
+    if let Some(Seen::Present(observed)) = facts.map(|facts| facts.target) {
+        grounds.observed = Some(observed);
+    }
+    let permit = Permit { call: mutation, grounds };
+    match permit.checks.outcome(Check::Autonomy) {
+        Outcome::Pass => Decision::Allow(Allowed::Mutation(permit)),
+        Outcome::Propose | Outcome::Skipped | Outcome::Fail(_) => Decision::Propose(Proposal { permit }),
+    }
 }
 
 type Verdict = Result<(), (Code, Option<String>)>;
 
-/// Records the first detail only: it belongs to the first failure.
-fn settle(verdict: Verdict, detail: &mut Option<String>) -> Outcome {
-    match verdict {
-        Ok(()) => Outcome::Pass,
-        Err((code, what)) => {
-            if detail.is_none() {
-                *detail = what;
-            }
-            Outcome::Fail(code)
-        }
-    }
-}
-
 /// The target is there, is the one that was looked at, and nothing that holds data depends on it.
-fn look(mutation: &Mutation, facts: &Facts) -> Verdict {
-    let in_cluster = !matches!(mutation.effect, Effect::Http(_) | Effect::Mcp(_));
-    let observed = match &facts.target {
-        Seen::Present(observed) => Some(observed),
-        Seen::Absent => return Err((Code::TargetAbsent, None)),
-        Seen::Unknown(what) => return Err((Code::Unknown, Some(format!("target: {what}")))),
-        Seen::Elsewhere if in_cluster => return Err((Code::Unknown, Some(String::from("the target was not looked at")))),
-        Seen::Elsewhere => None,
-    };
-    if let Some(observed) = observed {
-        let as_looked_at = match &mutation.effect {
-            Effect::Evict(_, _, uid) => *uid == observed.uid,
-            Effect::Delete(victim) => victim.uid == observed.uid && victim.resource_version == observed.resource_version,
-            Effect::Restart(_)
-            | Effect::Scale(_)
-            | Effect::Pause(..)
-            | Effect::Cordon(..)
-            | Effect::RequestSync(..)
-            | Effect::Rollback(..)
-            | Effect::Http(_)
-            | Effect::Mcp(_) => true,
-        };
-        if !as_looked_at {
+fn look(effect: &Effect, facts: &Facts) -> Verdict {
+    match (&facts.target, effect) {
+        (Seen::Absent, _) => return Err((Code::TargetAbsent, None)),
+        (Seen::Unknown(what), _) => return Err((Code::Unknown, Some(format!("target: {what}")))),
+        (Seen::Elsewhere, Effect::Http(_) | Effect::Mcp(_)) => {}
+        (Seen::Elsewhere, _) => return Err((Code::Unknown, Some(String::from("the target was not looked at")))),
+        (Seen::Present(observed), Effect::Evict(_, _, uid)) if *uid != observed.uid => return Err((Code::TargetChanged, None)),
+        (Seen::Present(observed), Effect::Delete(victim))
+            if victim.uid != observed.uid || victim.resource_version != observed.resource_version =>
+        {
             return Err((Code::TargetChanged, None));
         }
+        (Seen::Present(_), Effect::Evict(..) | Effect::Delete(_)) => {}
+        (Seen::Present(_), Effect::Restart(_) | Effect::Scale(_) | Effect::Pause(..) | Effect::Cordon(..)) => {}
+        (Seen::Present(_), Effect::RequestSync(..) | Effect::Rollback(..) | Effect::Http(_) | Effect::Mcp(_)) => {}
     }
     known(&facts.node, Code::NodeNotCovered, "node labels")?;
-    for consequence in Consequence::of(&mutation.effect) {
-        match facts.about(*consequence) {
-            Fact::Clear => {}
-            Fact::Impact => return Err((Code::DataProtection, Some(consequence.as_str().into()))),
+    let possible = Consequence::of(effect);
+    for consequence in Consequence::ALL {
+        match facts.about(consequence) {
+            Fact::Impact if possible.contains(&consequence) => return Err((Code::DataProtection, Some(consequence.as_str().into()))),
+            Fact::Impact | Fact::Clear => {}
             Fact::Unknown(what) => return Err((Code::Unknown, Some(format!("{}: {what}", consequence.as_str())))),
         }
     }

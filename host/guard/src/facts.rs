@@ -47,7 +47,8 @@ words! {
 }
 
 impl Consequence {
-    /// The consequences that a mutation can have, and that must be looked at before it is decided.
+    /// The consequences that a mutation can have, and that must be looked at before it is decided. The others are answered with [`Fact::Clear`]: a fact
+    /// left unknown denies every mutation.
     pub fn of(effect: &Effect) -> &'static [Self] {
         use Consequence::{ClaimRetention, DatabaseOperator, DeclaredData, Dependants, EphemeralVolume, Finalizers, TerminatingClaim};
         match effect {

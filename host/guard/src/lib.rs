@@ -5,8 +5,8 @@
 //! ```
 //!
 //! This crate performs no I/O, reads no clock, keeps no state and depends on nothing, so it can be enumerated, and read in one sitting:
-//! [`name`] (what a name may look like), [`call`] (everything a skill can ask for), [`text`] (how a call is written down), [`pattern`] (the
-//! agent's allow and deny lists), [`policy`] (who may do what), [`screen`](mod@screen) (all that can be decided without looking at the world), [`facts`]
+//! [`name`] (what a name may look like), [`call`] and [`selector`] (everything a skill can ask for), [`text`] (how a call is written down),
+//! [`pattern`] (the agent's allow and deny lists), [`policy`] (who may do what), [`screen`](mod@screen) (all that can be decided without looking at the world), [`facts`]
 //! (what was seen of the world), [`decide`](mod@decide) (consequences), [`permit`] (the proof that a call was allowed).
 //!
 //! # Guarantees
@@ -15,8 +15,8 @@
 //!
 //! ```compile_fail,E0451
 //! # use infraagent_guard::{call::Mutation, permit::Permit};
-//! fn forge(call: Mutation, honest: Permit<Read>) -> Permit<Mutation> {
-//!     Permit { call, action: None, tier: honest.tier(), checks: *honest.checks(), scope: todo!(), policy: String::new(), observed: None, reach: todo!() }
+//! fn forge(call: Mutation) -> Permit<Mutation> {
+//!     Permit { call, grounds: todo!() }
 //! }
 //! ```
 //!
@@ -41,7 +41,7 @@
 //! }
 //! ```
 //!
-//! * There is no value of [`Call`](call::Call) that deletes or alters data, or reads a Secret.
+//! * There is no value of [`Call`] that deletes or alters data, or reads a Secret.
 //! * Whatever is unknown is denied.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -56,8 +56,20 @@
 
 extern crate alloc;
 
-/// An enum whose every value has one stable text.
+/// An enum whose every value has one stable text and, after `=>`, one more property.
 macro_rules! words {
+    ($(#[$doc:meta])* $type:ident, $(#[$why:meta])* $property:ident: $of:ty {
+        $($(#[$about:meta])* $variant:ident = $text:literal => $value:expr,)+
+    }) => {
+        words! { $(#[$doc])* $type { $($(#[$about])* $variant = $text,)+ } }
+
+        impl $type {
+            $(#[$why])*
+            pub fn $property(self) -> $of {
+                match self { $(Self::$variant => $value,)+ }
+            }
+        }
+    };
     ($(#[$doc:meta])* $type:ident { $($(#[$about:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,10 +87,39 @@ macro_rules! words {
     };
 }
 
+/// A text that is checked once, and then has a type of its own.
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $expected:literal, $valid:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(alloc::string::String);
+
+        impl $type {
+            /// Accepts exactly what the type's description says; nothing is trimmed, folded or decoded.
+            pub fn parse(input: &str) -> Result<Self, $crate::name::Invalid> {
+                let valid: fn(&str) -> bool = $valid;
+                if valid(input) { Ok(Self(input.into())) } else { Err($crate::name::Invalid::new($what, input, $expected)) }
+            }
+
+            /// The text as it was given.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl core::fmt::Display for $type {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
 pub mod call;
 pub mod checks;
 pub mod decide;
 pub mod facts;
+mod kinds;
 pub mod name;
 pub mod pattern;
 pub mod permit;

@@ -1,12 +1,9 @@
 //! What a name may look like. Every string of a skill becomes one of these before anything is decided; nothing else reaches a URL.
 
-use alloc::{
-    borrow::ToOwned,
-    format,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{borrow::ToOwned, format, string::String};
 use core::fmt;
+
+pub use crate::kinds::{GroupResource, Readable};
 
 /// A value that is not what its place in a call demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,59 +32,18 @@ impl fmt::Display for Invalid {
 
 impl core::error::Error for Invalid {}
 
-macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $what:literal, $expected:literal, $valid:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $type(String);
-
-        impl $type {
-            /// Accepts exactly what the type's description says; nothing is trimmed, folded or decoded.
-            pub fn parse(input: &str) -> Result<Self, Invalid> {
-                let valid: fn(&str) -> bool = $valid;
-                if valid(input) { Ok(Self(input.to_owned())) } else { Err(Invalid::new($what, input, $expected)) }
-            }
-
-            /// The text as it was given.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl core::str::FromStr for $type {
-            type Err = Invalid;
-
-            fn from_str(input: &str) -> Result<Self, Invalid> {
-                Self::parse(input)
-            }
-        }
-
-        impl core::borrow::Borrow<str> for $type {
-            fn borrow(&self) -> &str {
-                &self.0
-            }
-        }
-    };
-}
-
-fn is_label(input: &str) -> bool {
+pub(crate) fn is_label(input: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=63).contains(&input.len()) && input.bytes().all(inner) && !input.starts_with('-') && !input.ends_with('-')
 }
 
-fn is_subdomain(input: &str) -> bool {
+pub(crate) fn is_subdomain(input: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     let is_part = |part: &str| !part.is_empty() && part.bytes().all(inner) && !part.starts_with('-') && !part.ends_with('-');
     (1..=253).contains(&input.len()) && input.split('.').all(is_part)
 }
 
-fn is_word(input: &str, max: usize, extra: &[u8]) -> bool {
+pub(crate) fn is_word(input: &str, max: usize, extra: &[u8]) -> bool {
     (1..=max).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_alphanumeric() || extra.contains(&b)) && !input.contains("..")
 }
 
@@ -150,8 +106,8 @@ fn is_http_path(input: &str) -> bool {
 }
 
 fn has_plain_escapes(segment: &str) -> bool {
-    let (mut bytes, mut pieces) = (Vec::new(), segment.split('%'));
-    bytes.extend_from_slice(pieces.next().unwrap_or_default().as_bytes());
+    let mut pieces = segment.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
     for piece in pieces {
         let Some((hex, after)) = piece.split_at_checked(2) else { return false };
         let is_hex = hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
@@ -167,149 +123,4 @@ fn has_plain_escapes(segment: &str) -> bool {
             || matches!(c, '\u{2024}'..='\u{2026}' | '\u{2044}' | '\u{2215}' | '\u{29f8}' | '\u{fe50}'..='\u{fe6f}' | '\u{ff00}'..='\u{ffef}')
     };
     core::str::from_utf8(&bytes).is_ok_and(|text| !text.chars().any(misleading))
-}
-
-/// A kind of object, in the words of RBAC: plural resource and API group (empty for the core group). Always canonical: short names, singulars and
-/// CamelCase kinds of Kubernetes' own resources become the plural, and a core resource written with a group it does not have is a different one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupResource {
-    group: String,
-    resource: String,
-}
-
-impl GroupResource {
-    /// From separate parts. The group may be empty; subresources (`pods/log`) are refused.
-    pub fn new(group: &str, resource: &str) -> Result<Self, Invalid> {
-        if !group.is_empty() && !is_subdomain(group) {
-            return Err(Invalid::new("API group", group, "a lower-case DNS name such as `apps`, or nothing for the core group"));
-        }
-        if !is_label(resource) {
-            return Err(Invalid::new("resource", resource, "a lower-case plural such as `deployments`"));
-        }
-        let known = BUILT_IN.iter().find(|known| known.group == group && known.is_called(resource));
-        Ok(Self { group: group.to_owned(), resource: known.map_or(resource, |known| known.plural).to_owned() })
-    }
-
-    /// From `resource` or `resource.group`; Kubernetes' own resources may leave their group out and use any of their names: `deploy`, `Deployment`, `deployments.apps`.
-    pub fn parse(input: &str) -> Result<Self, Invalid> {
-        if let Some((resource, group)) = input.split_once('.') {
-            return if group.is_empty() { Err(Invalid::new("resource", input, "`resource.group`")) } else { Self::new(group, resource) };
-        }
-        if let Some(known) = BUILT_IN.iter().find(|known| known.is_called(input)) {
-            return Ok(Self { group: known.group.to_owned(), resource: known.plural.to_owned() });
-        }
-        Self::new("", input)
-    }
-
-    /// The API group; empty for the core group.
-    pub fn group(&self) -> &str {
-        &self.group
-    }
-
-    /// The plural resource.
-    pub fn resource(&self) -> &str {
-        &self.resource
-    }
-
-    /// True for exactly this group and plural.
-    pub fn is(&self, group: &str, resource: &str) -> bool {
-        self.group == group && self.resource == resource
-    }
-
-    /// True if `word` is a name, singular, kind or short name of one of Kubernetes' own resources.
-    pub(crate) fn is_built_in(word: &str) -> bool {
-        BUILT_IN.iter().any(|known| known.is_called(word))
-    }
-
-    /// True if every object of this kind is known to live in a namespace. False for custom resources: only the API server knows.
-    pub(crate) fn is_known_as_namespaced(group: &str, resource: &str) -> bool {
-        let cluster = ["nodes", "namespaces", "persistentvolumes", "storageclasses", "priorityclasses", "customresourcedefinitions"];
-        BUILT_IN.iter().any(|known| known.group == group && known.plural == resource) && !cluster.contains(&resource)
-    }
-
-    /// The singular of Kubernetes' own resources (`deployment`), else the full name (`clusters.postgresql.cnpg.io`): how a call on one object is written.
-    pub fn singular(&self) -> String {
-        BUILT_IN.iter().find(|known| self.is(known.group, known.plural)).map_or_else(|| self.to_string(), |known| known.singular.to_owned())
-    }
-}
-
-impl fmt::Display for GroupResource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.resource)?;
-        if self.group.is_empty() { Ok(()) } else { write!(f, ".{}", self.group) }
-    }
-}
-
-struct BuiltIn {
-    group: &'static str,
-    plural: &'static str,
-    singular: &'static str,
-    short: &'static [&'static str],
-}
-
-impl BuiltIn {
-    fn is_called(&self, input: &str) -> bool {
-        input.eq_ignore_ascii_case(self.plural) || input.eq_ignore_ascii_case(self.singular) || self.short.contains(&input)
-    }
-}
-
-const fn built_in(group: &'static str, plural: &'static str, singular: &'static str, short: &'static [&'static str]) -> BuiltIn {
-    BuiltIn { group, plural, singular, short }
-}
-
-/// Names of Kubernetes' own resources, as `kubectl api-resources` of 1.37 lists them, and of those that a sync request can name.
-static BUILT_IN: &[BuiltIn] = &[
-    built_in("", "pods", "pod", &["po"]),
-    built_in("apps", "deployments", "deployment", &["deploy"]),
-    built_in("apps", "replicasets", "replicaset", &["rs"]),
-    built_in("apps", "statefulsets", "statefulset", &["sts"]),
-    built_in("apps", "daemonsets", "daemonset", &["ds"]),
-    built_in("apps", "controllerrevisions", "controllerrevision", &[]),
-    built_in("batch", "jobs", "job", &[]),
-    built_in("batch", "cronjobs", "cronjob", &["cj"]),
-    built_in("", "services", "service", &["svc"]),
-    built_in("", "events", "event", &["ev"]),
-    built_in("", "nodes", "node", &["no"]),
-    built_in("", "namespaces", "namespace", &["ns"]),
-    built_in("", "configmaps", "configmap", &["cm"]),
-    built_in("", "secrets", "secret", &[]),
-    built_in("", "serviceaccounts", "serviceaccount", &["sa"]),
-    built_in("", "endpoints", "endpoints", &["ep"]),
-    built_in("", "persistentvolumeclaims", "persistentvolumeclaim", &["pvc"]),
-    built_in("", "persistentvolumes", "persistentvolume", &["pv"]),
-    built_in("", "resourcequotas", "resourcequota", &["quota"]),
-    built_in("", "limitranges", "limitrange", &["limits"]),
-    built_in("", "replicationcontrollers", "replicationcontroller", &["rc"]),
-    built_in("networking.k8s.io", "ingresses", "ingress", &["ing"]),
-    built_in("networking.k8s.io", "networkpolicies", "networkpolicy", &["netpol"]),
-    built_in("autoscaling", "horizontalpodautoscalers", "horizontalpodautoscaler", &["hpa"]),
-    built_in("policy", "poddisruptionbudgets", "poddisruptionbudget", &["pdb"]),
-    built_in("storage.k8s.io", "storageclasses", "storageclass", &["sc"]),
-    built_in("discovery.k8s.io", "endpointslices", "endpointslice", &[]),
-    built_in("scheduling.k8s.io", "priorityclasses", "priorityclass", &["pc"]),
-    built_in("coordination.k8s.io", "leases", "lease", &[]),
-    built_in("kustomize.toolkit.fluxcd.io", "kustomizations", "kustomization", &["ks"]),
-    built_in("helm.toolkit.fluxcd.io", "helmreleases", "helmrelease", &["hr"]),
-    built_in("argoproj.io", "applications", "application", &["app", "apps"]),
-    built_in("external-secrets.io", "externalsecrets", "externalsecret", &["es"]),
-    built_in("apiextensions.k8s.io", "customresourcedefinitions", "customresourcedefinition", &["crd", "crds"]),
-];
-
-/// A kind of object that a skill may read. No value exists for Secrets.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Readable(GroupResource);
-
-impl Readable {
-    /// Everything but Secrets.
-    pub fn new(kind: GroupResource) -> Result<Self, Invalid> {
-        if kind.resource == "secrets" {
-            return Err(Invalid::plain("secrets cannot be read by a skill: the host attaches credentials itself"));
-        }
-        Ok(Self(kind))
-    }
-
-    /// The kind.
-    pub fn kind(&self) -> &GroupResource {
-        &self.0
-    }
 }

@@ -12,34 +12,24 @@
 //! metrics API, `drain` evict and cordon, `undo` rollback; a lone word after `logs` and `evict` is a pod, after `cordon` and `drain` a node. Case does not matter
 //! in tools and kinds. Any other tool name (`github.*`) parses and matches nothing.
 
-use alloc::{borrow::ToOwned, string::String, vec, vec::Vec};
+use alloc::{borrow::ToOwned, format, string::String, vec, vec::Vec};
 use core::fmt;
 
-use crate::{
-    call::{Disposable, Scalable, Sync, Workload},
-    name::{GroupResource, Invalid, Namespace},
-    policy::{Method, Verb},
-};
+use crate::call::{Disposable, Scalable, Sync, Workload};
+use crate::name::{GroupResource, Invalid, Namespace};
+use crate::policy::{Method, Verb};
 
-/// A text with wildcards: `*` matches anything but `/`, `**` anything at all. Matching backtracks, in time of pattern length times text length.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Glob(String);
+pub use crate::view::Object;
+use crate::view::{NODES, PODS};
+
+name!(
+    /// A text with wildcards: `*` matches anything but `/`, `**` anything at all. At most 512 printable ASCII characters without spaces.
+    /// Matching takes time of pattern length times text length.
+    Glob, "pattern", "1 to 512 printable characters without spaces",
+    |s| (1..=512).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_graphic())
+);
 
 impl Glob {
-    /// At most 512 printable ASCII characters without spaces.
-    pub fn parse(input: &str) -> Result<Self, Invalid> {
-        if (1..=512).contains(&input.len()) && input.bytes().all(|b| b.is_ascii_graphic()) {
-            Ok(Self(input.to_owned()))
-        } else {
-            Err(Invalid::new("pattern", input, "1 to 512 printable characters without spaces"))
-        }
-    }
-
-    /// The pattern as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// True if it matches everything.
     pub fn is_any(&self) -> bool {
         matches!(self.0.as_str(), "*" | "**")
@@ -47,44 +37,32 @@ impl Glob {
 
     /// True if the whole text matches.
     pub fn matches(&self, text: &str) -> bool {
-        self.covers(text, false)
+        let Some((start, rest)) = self.0.find('*').and_then(|star| self.0.split_at_checked(star)) else { return self.0 == text };
+        text.strip_prefix(start).is_some_and(|tail| match rest {
+            "**" => true,
+            "*" => !tail.contains('/'),
+            _ => walk(rest, tail.as_bytes()),
+        })
     }
 
-    fn covers(&self, text: &str, any_case: bool) -> bool {
-        let same = |a: &str, b: &str| if any_case { a.eq_ignore_ascii_case(b) } else { a == b };
-        let Some((start, rest)) = self.0.find('*').and_then(|star| self.0.split_at_checked(star)) else { return same(&self.0, text) };
-        match (text.split_at_checked(start.len()), rest) {
-            (Some((head, _)), _) if !same(start, head) => false,
-            (None, _) => false,
-            (Some(_), "**") => true,
-            (Some((_, tail)), "*") => !tail.contains('/'),
-            (Some((_, tail)), _) => walk(rest, tail.as_bytes(), any_case),
-        }
+    /// True if the path matches for a server that ignores case and a final slash, as many do.
+    pub(crate) fn matches_loosely(&self, path: &str) -> bool {
+        let (glob, path) = (Self(self.0.to_ascii_lowercase()), path.to_ascii_lowercase());
+        glob.matches(&path) || glob.matches(path.trim_end_matches('/'))
     }
 
     /// True unless the two can be seen to have no text in common. Errs on the side of true.
     pub(crate) fn may_meet(&self, other: &Self) -> bool {
-        match (self.0.contains('*'), other.0.contains('*')) {
-            _ if self.is_any() || other.is_any() => true,
-            (false, _) => other.matches(&self.0),
-            (true, false) => self.matches(&other.0),
-            (true, true) => {
-                let (a, b) = (self.0.split('*').next().unwrap_or(""), other.0.split('*').next().unwrap_or(""));
-                let (y, z) = (self.0.rsplit('*').next().unwrap_or(""), other.0.rsplit('*').next().unwrap_or(""));
-                (a.starts_with(b) || b.starts_with(a)) && (y.ends_with(z) || z.ends_with(y))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Glob {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let (a, b) = (&self.0, &other.0);
+        let starts = a.split('*').zip(b.split('*')).next().is_some_and(|(a, b)| a.starts_with(b) || b.starts_with(a));
+        let ends = a.rsplit('*').zip(b.rsplit('*')).next().is_some_and(|(a, b)| a.ends_with(b) || b.ends_with(a));
+        let both_wild = a.contains('*') && b.contains('*');
+        self.is_any() || other.is_any() || self.matches(b) || other.matches(a) || (both_wild && starts && ends)
     }
 }
 
 /// Keeps one bit per position in the text: "the pattern so far matches the text up to here".
-fn walk(pattern: &str, text: &[u8], any_case: bool) -> bool {
+fn walk(pattern: &str, text: &[u8]) -> bool {
     let mut reached = vec![false; text.len().saturating_add(1)];
     if let Some(start) = reached.first_mut() {
         *start = true;
@@ -99,8 +77,7 @@ fn walk(pattern: &str, text: &[u8], any_case: bool) -> bool {
                 *slot |= before && last.is_some_and(|b| crosses || *b != b'/');
                 before = *slot;
             } else {
-                let here = last.is_some_and(|b| *b == byte || (any_case && b.eq_ignore_ascii_case(&byte)));
-                before = core::mem::replace(slot, before && here);
+                before = core::mem::replace(slot, before && last == Some(&byte));
             }
         }
     }
@@ -111,18 +88,7 @@ fn walk(pattern: &str, text: &[u8], any_case: bool) -> bool {
 #[derive(Debug, Clone, Copy)]
 pub enum Subject<'a> {
     /// A verb on cluster objects.
-    Kubernetes {
-        /// The verb.
-        verb: Verb,
-        /// Group and plural resource.
-        kind: (&'a str, &'a str),
-        /// None for cluster-scoped kinds.
-        namespace: Option<&'a str>,
-        /// None for a list: all of them.
-        name: Option<&'a str>,
-        /// For scale.
-        replicas: Option<u32>,
-    },
+    Kubernetes(Object<'a>),
     /// A request.
     Http {
         /// The method.
@@ -162,27 +128,60 @@ enum Matcher {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct KubernetesPattern {
-    verbs: Vec<Verb>,
-    also: Also,
+    verbs: &'static [Verb],
+    manner: Manner,
     kind: Kind,
     name: Option<Glob>,
     namespace: Option<Glob>,
     replicas: Option<u32>,
 }
 
-/// What a tool of kubectl does beyond its target.
+/// How a tool of kubectl reads its target, and what it does beyond it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Also {
-    Nothing,
-    /// `describe` lists events.
-    Events,
-    /// `drain` evicts the pods of a node. Which pods those are is not known here: an entry on one node denies every eviction and allows none.
-    Evictions,
+enum Manner {
+    /// A lone word is a kind.
+    Plain,
+    /// The same, and events are listed.
+    Describe,
+    /// A lone word is a kind, whose metrics are meant.
+    Top,
+    /// A lone word is a pod, unless it is the name of a kind.
+    OnPods,
+    /// The same with a node.
+    OnNodes,
+    /// The same, and its pods are evicted. Which those are is not known here: an entry on one node denies every eviction and allows none.
+    Drain,
 }
+
+const READS: &[Verb] = &[Verb::Get, Verb::List, Verb::Wait];
+
+/// The tools on cluster objects. Of any other (exec, apply, patch, create, ...) there is no such capability, so an entry on it matches nothing.
+const TOOLS: &[(&str, &[Verb], Manner)] = &[
+    ("kubectl.*", &Verb::ALL, Manner::Plain),
+    ("kubectl.get", READS, Manner::Plain),
+    ("kubectl.describe", READS, Manner::Describe),
+    ("kubectl.top", READS, Manner::Top),
+    ("kubectl.wait", &[Verb::Wait], Manner::Plain),
+    ("kubectl.logs", &[Verb::Logs], Manner::OnPods),
+    ("kubectl.delete", &[Verb::Delete], Manner::Plain),
+    ("kubectl.scale", &[Verb::Scale], Manner::Plain),
+    ("kubectl.drain", &[Verb::Evict, Verb::Cordon], Manner::Drain),
+    ("kubectl.evict", &[Verb::Evict], Manner::OnPods),
+    ("kubectl.cordon", &[Verb::Cordon], Manner::OnNodes),
+    ("kubectl.uncordon", &[Verb::Cordon], Manner::OnNodes),
+    ("kubectl.rollout restart", &[Verb::Restart], Manner::Plain),
+    ("kubectl.rollout undo", &[Verb::Rollback], Manner::Plain),
+    ("kubectl.rollout pause", &[Verb::Pause], Manner::Plain),
+    ("kubectl.rollout resume", &[Verb::Pause], Manner::Plain),
+    ("kubectl.rollout status", READS, Manner::Plain),
+    ("kubectl.rollout history", READS, Manner::Plain),
+    ("kubectl.rollout *", &[Verb::Restart, Verb::Rollback, Verb::Pause], Manner::Plain),
+    ("gitops.sync", &[Verb::RequestSync], Manner::Plain),
+    ("gitops.*", &[Verb::RequestSync], Manner::Plain),
+];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
-    Any,
     Exactly(GroupResource),
     /// A custom resource without its group, in singular or plural: of any group.
     OfAnyGroup(String),
@@ -200,7 +199,6 @@ impl Kind {
     fn parse(input: &str, metrics: bool) -> Result<Self, Invalid> {
         let input = input.to_ascii_lowercase();
         let kind = match input.as_str() {
-            "*" if !metrics => Self::Any,
             wild if wild.contains('*') => Self::Glob(Glob::parse(if metrics { "*.metrics.k8s.io" } else { wild })?),
             plain if metrics => Self::Exactly(GroupResource::new("metrics.k8s.io", GroupResource::parse(plain)?.resource())?),
             plain if plain.contains('.') || GroupResource::is_built_in(plain) => Self::Exactly(GroupResource::parse(plain)?),
@@ -211,7 +209,6 @@ impl Kind {
 
     fn matches(&self, (group, resource): (&str, &str)) -> bool {
         match self {
-            Self::Any => true,
             Self::Exactly(kind) => kind.is(group, resource) || (is_event((group, resource)) && is_event((kind.group(), kind.resource()))),
             Self::OfAnyGroup(word) => {
                 let singular = |end: &str| resource.strip_suffix(end);
@@ -220,8 +217,9 @@ impl Kind {
                     || singular("es") == Some(word)
                     || word.strip_suffix('y').is_some_and(|stem| singular("ies") == Some(stem))
             }
+            Self::Glob(glob) | Self::Loose(glob) if glob.is_any() => true,
             Self::Glob(glob) | Self::Loose(glob) => {
-                let full = if group.is_empty() { resource.to_owned() } else { alloc::format!("{resource}.{group}") };
+                let full = if group.is_empty() { resource.to_owned() } else { format!("{resource}.{group}") };
                 let singular = GroupResource::new(group, resource).map(|kind| kind.singular()).unwrap_or_default();
                 glob.matches(&full) || glob.matches(resource) || glob.matches(&singular)
             }
@@ -237,9 +235,8 @@ impl Pattern {
             [] => return Err(Invalid::new("pattern", input, "`<tool> <target>`, such as `kubectl.delete pod/*`")),
             ["*"] => Matcher::Everything,
             [tool, rest @ ..] => match tool.split_once('.').map(|(tool, part)| (tool.to_ascii_lowercase(), part)) {
-                Some((tool, verb)) if tool == "kubectl" => Matcher::Kubernetes(kubernetes(&verb.to_ascii_lowercase(), rest, input)?),
-                Some((tool, "sync" | "*")) if tool == "gitops" => {
-                    Matcher::Kubernetes(target(&[Verb::RequestSync], Also::Nothing, Usual::Named, rest, input)?)
+                Some((tool, part)) if tool == "kubectl" || tool == "gitops" => {
+                    kubernetes(format!("{tool}.{}", part.to_ascii_lowercase()), rest, input)?
                 }
                 Some((tool, method)) if tool == "http" => http(method, rest, input)?,
                 Some((tool, server_tool)) if tool == "mcp" => mcp(server_tool, rest, input)?,
@@ -268,27 +265,9 @@ impl Pattern {
         match (&self.matcher, subject) {
             (Matcher::Everything, _) => true,
             (Matcher::Nothing, _) => false,
-            (Matcher::Kubernetes(pattern), Subject::Kubernetes { verb, kind, namespace, name, replicas }) => {
-                let named = |glob: &Option<Glob>, value: Option<&str>, missing: bool| match (glob, value) {
-                    (None, _) => true,
-                    (Some(glob), Some(value)) => glob.matches(value),
-                    (Some(glob), None) => glob.is_any() || missing,
-                };
-                let also = match pattern.also {
-                    Also::Nothing => false,
-                    Also::Events => !deny && *verb == Verb::List && is_event(*kind),
-                    Also::Evictions => *verb == Verb::Evict && pattern.kind.matches(("", "nodes")) && named(&pattern.name, None, deny),
-                };
-                let direct = || pattern.kind.matches(*kind) && named(&pattern.name, *name, deny);
-                let loose = || matches!(&pattern.kind, Kind::Loose(glob) if deny && name.is_none_or(|name| glob.matches(name)));
-                (also || (pattern.verbs.contains(verb) && (direct() || loose())))
-                    && named(&pattern.namespace, *namespace, false)
-                    && pattern.replicas.is_none_or(|wanted| *replicas == Some(wanted))
-            }
+            (Matcher::Kubernetes(pattern), Subject::Kubernetes(object)) => pattern.matches(object, deny),
             (Matcher::Http { methods, origin, path }, Subject::Http { method, origin: called, path: called_path }) => {
-                // Many servers ignore case and a final slash, so a deny entry does too.
-                let there = path.matches(called_path)
-                    || (deny && (path.covers(called_path, true) || path.covers(called_path.trim_end_matches('/'), true)));
+                let there = path.matches(called_path) || (deny && path.matches_loosely(called_path));
                 methods.contains(method) && origin.as_deref().is_none_or(|origin| same_origin(origin, called)) && there
             }
             (Matcher::Mcp { server, tool }, Subject::Mcp { server: called, tool: called_tool }) => {
@@ -301,37 +280,53 @@ impl Pattern {
     /// False if no call of the contract can ever match, such as `kubectl.delete namespace/*` or `github.*`: an entry that protects or grants nothing.
     pub fn is_effective(&self) -> bool {
         let Matcher::Kubernetes(pattern) = &self.matcher else { return self.matcher != Matcher::Nothing };
-        let one_of = |kinds: &[(&str, &str)]| kinds.iter().any(|kind| pattern.kind.matches(*kind));
+        let is_one_of = |kinds: &[(&str, &str)]| kinds.iter().any(|kind| pattern.kind.matches(*kind));
         let counted = |verb: &&Verb| pattern.replicas.is_none() || **verb == Verb::Scale;
-        pattern.also == Also::Events
-            || pattern.verbs.iter().filter(counted).any(|verb| match verb {
-                Verb::Get | Verb::List | Verb::Wait => !matches!(&pattern.kind, Kind::Exactly(kind) if kind.resource() == "secrets"),
-                Verb::Logs | Verb::Evict => one_of(&[("", "pods")]),
-                Verb::Cordon => one_of(&[("", "nodes")]),
-                Verb::Pause | Verb::Rollback => one_of(&[("apps", "deployments")]),
-                Verb::Restart => Workload::ALL.iter().any(|kind| pattern.kind.matches(kind.group_resource())),
-                Verb::Scale => Scalable::ALL.iter().any(|kind| pattern.kind.matches(kind.group_resource())),
-                Verb::RequestSync => Sync::ALL.iter().any(|kind| pattern.kind.matches(kind.group_resource())),
-                Verb::Delete => Disposable::ALL.iter().any(|kind| pattern.kind.matches(kind.group_resource())),
-            })
+        let can_match = |verb: &Verb| match verb {
+            Verb::Get | Verb::List | Verb::Wait => !matches!(&pattern.kind, Kind::Exactly(kind) if kind.resource() == "secrets"),
+            Verb::Logs | Verb::Evict => pattern.kind.matches(PODS),
+            Verb::Cordon => pattern.kind.matches(NODES),
+            Verb::Pause | Verb::Rollback => pattern.kind.matches(Workload::Deployment.group_resource()),
+            Verb::Restart => is_one_of(Workload::KINDS),
+            Verb::Scale => is_one_of(Scalable::KINDS),
+            Verb::RequestSync => is_one_of(Sync::KINDS),
+            Verb::Delete => is_one_of(Disposable::KINDS),
+        };
+        pattern.manner == Manner::Describe || pattern.verbs.iter().filter(counted).any(can_match)
     }
 
     /// The cluster verbs that it can match, for the original string form of an action sheet.
     pub fn verbs(&self) -> &[Verb] {
-        match &self.matcher {
-            Matcher::Kubernetes(pattern) => &pattern.verbs,
-            Matcher::Everything | Matcher::Nothing | Matcher::Http { .. } | Matcher::Mcp { .. } => &[],
-        }
+        if let Matcher::Kubernetes(pattern) = &self.matcher { pattern.verbs } else { &[] }
     }
 
     /// Kind, name, namespace and replicas of a cluster pattern on one exact kind, for the original string form of an action sheet.
     pub fn kubernetes_target(&self) -> Option<ClusterTarget<'_>> {
-        match &self.matcher {
-            Matcher::Kubernetes(KubernetesPattern { kind: Kind::Exactly(kind), name, namespace, replicas, verbs: _, also: _ }) => {
-                Some((kind, name.as_ref(), namespace.as_ref(), *replicas))
-            }
-            Matcher::Kubernetes(_) | Matcher::Everything | Matcher::Nothing | Matcher::Http { .. } | Matcher::Mcp { .. } => None,
-        }
+        let Matcher::Kubernetes(KubernetesPattern { kind: Kind::Exactly(kind), name, namespace, replicas, verbs: _, manner: _ }) =
+            &self.matcher
+        else {
+            return None;
+        };
+        Some((kind, name.as_ref(), namespace.as_ref(), *replicas))
+    }
+}
+
+impl KubernetesPattern {
+    fn matches(&self, object: &Object<'_>, deny: bool) -> bool {
+        let Object { verb, kind, namespace, name, replicas } = *object;
+        let named = |glob: &Option<Glob>, value: Option<&str>, missing: bool| {
+            glob.as_ref().is_none_or(|glob| value.map_or(glob.is_any() || missing, |value| glob.matches(value)))
+        };
+        let also = match self.manner {
+            Manner::Describe => !deny && verb == Verb::List && is_event(kind),
+            Manner::Drain => verb == Verb::Evict && self.kind.matches(NODES) && named(&self.name, None, deny),
+            Manner::Plain | Manner::Top | Manner::OnPods | Manner::OnNodes => false,
+        };
+        let direct = || self.kind.matches(kind) && named(&self.name, name, deny);
+        let loose = || matches!(&self.kind, Kind::Loose(glob) if deny && name.is_none_or(|name| glob.matches(name)));
+        (also || (self.verbs.contains(&verb) && (direct() || loose())))
+            && named(&self.namespace, namespace.map(Namespace::as_str), false)
+            && self.replicas.is_none_or(|wanted| replicas == Some(wanted))
     }
 }
 
@@ -341,50 +336,20 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// What a lone word after a tool is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Usual {
-    /// A kind.
-    Named,
-    /// A kind, whose metrics are meant.
-    Metrics,
-    /// The name of an object of this kind, unless it is the name of a kind.
-    Of(&'static str),
+fn kubernetes(mut tool: String, mut words: &[&str], input: &str) -> Result<Matcher, Invalid> {
+    let is_rollout = tool == "kubectl.rollout";
+    if let (true, [part, rest @ ..]) = (is_rollout, words) {
+        tool = format!("{tool} {part}");
+        words = rest;
+    }
+    match TOOLS.iter().find(|(known, _, _)| *known == tool) {
+        Some((_, verbs, manner)) => target(verbs, *manner, words, input).map(Matcher::Kubernetes),
+        None if is_rollout => Err(Invalid::new("pattern", input, "`kubectl.rollout restart|undo|pause|resume|status <target>`")),
+        None => Ok(Matcher::Nothing),
+    }
 }
 
-fn kubernetes(verb: &str, rest: &[&str], input: &str) -> Result<KubernetesPattern, Invalid> {
-    const READS: &[Verb] = &[Verb::Get, Verb::List, Verb::Wait];
-    let (verbs, usual, rest): (&[Verb], Usual, &[&str]) = match (verb, rest) {
-        ("*", rest) => (&Verb::ALL, Usual::Named, rest),
-        ("get" | "describe", rest) => (READS, Usual::Named, rest),
-        ("top", rest) => (READS, Usual::Metrics, rest),
-        ("wait", rest) => (&[Verb::Wait], Usual::Named, rest),
-        ("logs", rest) => (&[Verb::Logs], Usual::Of("pods"), rest),
-        ("delete", rest) => (&[Verb::Delete], Usual::Named, rest),
-        ("scale", rest) => (&[Verb::Scale], Usual::Named, rest),
-        ("drain", rest) => (&[Verb::Evict, Verb::Cordon], Usual::Of("nodes"), rest),
-        ("evict", rest) => (&[Verb::Evict], Usual::Of("pods"), rest),
-        ("cordon" | "uncordon", rest) => (&[Verb::Cordon], Usual::Of("nodes"), rest),
-        ("rollout", ["restart", rest @ ..]) => (&[Verb::Restart], Usual::Named, rest),
-        ("rollout", ["undo", rest @ ..]) => (&[Verb::Rollback], Usual::Named, rest),
-        ("rollout", ["pause" | "resume", rest @ ..]) => (&[Verb::Pause], Usual::Named, rest),
-        ("rollout", ["status" | "history", rest @ ..]) => (READS, Usual::Named, rest),
-        ("rollout", ["*", rest @ ..]) => (&[Verb::Restart, Verb::Rollback, Verb::Pause], Usual::Named, rest),
-        ("rollout", [] | [_, ..]) => {
-            return Err(Invalid::new("pattern", input, "`kubectl.rollout restart|undo|pause|resume|status <target>`"));
-        }
-        // exec, apply, patch, create, ...: no such capability exists, so such an entry matches nothing.
-        (_, _) => (&[], Usual::Named, &["*"]),
-    };
-    let also = match verb {
-        "describe" => Also::Events,
-        "drain" => Also::Evictions,
-        _ => Also::Nothing,
-    };
-    target(verbs, also, usual, rest, input)
-}
-
-fn target(verbs: &[Verb], also: Also, usual: Usual, words: &[&str], input: &str) -> Result<KubernetesPattern, Invalid> {
+fn target(verbs: &'static [Verb], manner: Manner, words: &[&str], input: &str) -> Result<KubernetesPattern, Invalid> {
     let bad = || Invalid::new("pattern", input, "`<tool> <kind>/<name> | <kind> <name> | <kind> | *  [-n NAMESPACE] [--replicas=N]`");
     let (mut positional, mut namespace, mut replicas) = (Vec::new(), None, None);
     let mut words = words.iter();
@@ -401,34 +366,34 @@ fn target(verbs: &[Verb], also: Also, usual: Usual, words: &[&str], input: &str)
             positional.push(*word);
         }
     }
-    let metrics = usual == Usual::Metrics;
-    let (kind, name) = match (positional.as_slice(), usual) {
-        ([] | ["*"], _) => (Kind::parse("*", metrics)?, None),
+    let lone = match manner {
+        Manner::Plain | Manner::Describe | Manner::Top => None,
+        Manner::OnPods => Some("pods"),
+        Manner::OnNodes | Manner::Drain => Some("nodes"),
+    };
+    let kind = |word: &str| Kind::parse(word, manner == Manner::Top);
+    let (kind, name) = match (positional.as_slice(), lone) {
+        ([] | ["*"], _) => (kind("*")?, None),
         ([one], _) if one.contains('/') => {
-            let (kind, name) = one.split_once('/').ok_or_else(bad)?;
-            (Kind::parse(kind, metrics)?, Some(name))
+            let (word, name) = one.split_once('/').ok_or_else(bad)?;
+            (kind(word)?, Some(name))
         }
-        ([name], Usual::Of(kind)) if !GroupResource::is_built_in(name) => (Kind::parse(kind, false)?, Some(*name)),
-        ([wild], Usual::Named) if wild.contains('*') => (Kind::Loose(Glob::parse(&wild.to_ascii_lowercase())?), None),
-        ([kind], _) => (Kind::parse(kind, metrics)?, None),
-        ([kind, name], _) if !kind.contains('/') && !name.contains('/') => (Kind::parse(kind, metrics)?, Some(*name)),
+        ([name], Some(usual)) if !GroupResource::is_built_in(name) => (kind(usual)?, Some(*name)),
+        ([wild], None) if wild.contains('*') && manner != Manner::Top => (Kind::Loose(Glob::parse(&wild.to_ascii_lowercase())?), None),
+        ([word], _) => (kind(word)?, None),
+        ([word, name], _) if !word.contains('/') && !name.contains('/') => (kind(word)?, Some(*name)),
         (_, _) => return Err(bad()),
     };
     if let Some(plain) = namespace.filter(|namespace| !namespace.contains('*')) {
         Namespace::parse(plain)?;
     }
     let (name, namespace) = (name.map(Glob::parse).transpose()?, namespace.map(Glob::parse).transpose()?);
-    Ok(KubernetesPattern { verbs: verbs.to_vec(), also, kind, name, namespace, replicas })
+    Ok(KubernetesPattern { verbs, manner, kind, name, namespace, replicas })
 }
 
 /// `*` crosses `/`, as it did in the original.
 fn crossing(pattern: &str) -> Result<Glob, Invalid> {
-    let parts: Vec<&str> = pattern.split('*').collect();
-    let mut wide = parts.join("**");
-    while wide.contains("***") {
-        wide = wide.replace("***", "**");
-    }
-    Glob::parse(&wide)
+    Glob::parse(&pattern.replace('*', "**"))
 }
 
 /// The default port may be left out.
@@ -436,7 +401,7 @@ fn same_origin(a: &str, b: &str) -> bool {
     let trim = |origin: &str| {
         let origin = origin.to_ascii_lowercase();
         let port = if origin.starts_with("https:") { ":443" } else { ":80" };
-        origin.strip_suffix(port).map(ToOwned::to_owned).unwrap_or(origin)
+        origin.strip_suffix(port).unwrap_or(&origin).to_owned()
     };
     trim(a) == trim(b)
 }
@@ -449,20 +414,21 @@ fn http(method: &str, rest: &[&str], input: &str) -> Result<Matcher, Invalid> {
         // `http.delete` and the like: no such capability exists.
         None => return Ok(Matcher::Nothing),
     };
-    match rest {
-        [] | ["*"] => Ok(Matcher::Http { methods, origin: None, path: Glob::parse("**")? }),
-        [one] if one.contains(['?', '#']) => Err(bad()),
-        [path] if path.starts_with('*') || path.starts_with('/') => Ok(Matcher::Http { methods, origin: None, path: crossing(path)? }),
+    let (origin, path) = match rest {
+        [] | ["*"] => (None, "*"),
+        [one] if one.contains(['?', '#']) => return Err(bad()),
+        [path] if path.starts_with(['*', '/']) => (None, *path),
         [url] => {
             let (scheme, after) = url.split_once("://").ok_or_else(bad)?;
-            let (host, path) = after.find('/').and_then(|at| after.split_at_checked(at)).unwrap_or((after, "/**"));
+            let (host, path) = after.find('/').and_then(|at| after.split_at_checked(at)).unwrap_or((after, "/*"));
             if host.is_empty() || host.contains(['*', '@']) || !matches!(scheme, "http" | "https") {
                 return Err(bad());
             }
-            Ok(Matcher::Http { methods, origin: Some(alloc::format!("{scheme}://{host}")), path: crossing(path)? })
+            (Some(format!("{scheme}://{host}")), path)
         }
-        [_, _, ..] => Err(bad()),
-    }
+        [_, _, ..] => return Err(bad()),
+    };
+    Ok(Matcher::Http { methods, origin, path: crossing(path)? })
 }
 
 fn mcp(server_tool: &str, rest: &[&str], input: &str) -> Result<Matcher, Invalid> {

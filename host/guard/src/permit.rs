@@ -1,21 +1,16 @@
 //! The proof that a call was allowed, and the written wish that a human may allow.
 
 use alloc::{sync::Arc, vec::Vec};
+use core::ops::Deref;
 
-use crate::{
-    call::{Ambient, Mutation, Read},
-    checks::Checks,
-    name::{ActionId, Namespace, ResourceVersion, Uid},
-    policy::{Scope, Tier},
-};
+use crate::call::{Ambient, Mutation, Read};
+use crate::checks::Checks;
+use crate::name::{ActionId, Namespace, ResourceVersion, Uid};
+use crate::policy::{Scope, Tier};
 
-/// Allowed: exactly this call, once, in this scope, on the object as it was observed.
-///
-/// Made only by [`decide`](fn@crate::decide), not `Clone`, fields private: "decide on A, execute B" cannot be written.
+/// Why and where a call may be made: what a screened call, a permit and a proposal have in common. Made only by [`screen`](fn@crate::screen).
 #[derive(Debug, PartialEq, Eq)]
-#[must_use = "a permit that is not executed is a decision without effect"]
-pub struct Permit<C> {
-    pub(crate) call: C,
+pub struct Grounds {
     pub(crate) action: Option<ActionId>,
     pub(crate) tier: Tier,
     pub(crate) checks: Checks,
@@ -25,13 +20,8 @@ pub struct Permit<C> {
     pub(crate) reach: Reach,
 }
 
-impl<C> Permit<C> {
-    /// The call that was allowed.
-    pub fn call(&self) -> &C {
-        &self.call
-    }
-
-    /// The action it was allowed under; none for ambient calls.
+impl Grounds {
+    /// The action that covers the call; none for ambient calls.
     pub fn action(&self) -> Option<&ActionId> {
         self.action.as_ref()
     }
@@ -41,7 +31,7 @@ impl<C> Permit<C> {
         self.tier
     }
 
-    /// Every check that it passed, for the record.
+    /// Every check so far, for the record.
     pub fn checks(&self) -> &Checks {
         &self.checks
     }
@@ -51,19 +41,44 @@ impl<C> Permit<C> {
         &self.scope
     }
 
-    /// The revision of the policy that allowed it.
+    /// The revision of the policy that was asked.
     pub fn policy(&self) -> &str {
         &self.policy
     }
 
-    /// The target as it was when the facts were gathered: the precondition of the effect.
+    /// The target as it was when the facts were gathered: the precondition of the effect. None before, and for calls without a target in the cluster.
     pub fn observed(&self) -> Option<&Observed> {
         self.observed.as_ref()
     }
 
-    /// Which namespaces a list may show.
+    /// The namespaces that the call may look into.
     pub fn reach(&self) -> &Reach {
         &self.reach
+    }
+}
+
+/// Allowed: exactly this call, once, in this scope, on the object as it was observed.
+///
+/// Made only by [`decide`](fn@crate::decide), not `Clone`, fields private: "decide on A, execute B" cannot be written.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a permit that is not executed is a decision without effect"]
+pub struct Permit<C> {
+    pub(crate) call: C,
+    pub(crate) grounds: Grounds,
+}
+
+impl<C> Permit<C> {
+    /// The call that was allowed.
+    pub fn call(&self) -> &C {
+        &self.call
+    }
+}
+
+impl<C> Deref for Permit<C> {
+    type Target = Grounds;
+
+    fn deref(&self) -> &Grounds {
+        &self.grounds
     }
 }
 
@@ -110,34 +125,12 @@ impl Proposal {
     pub fn call(&self) -> &Mutation {
         &self.permit.call
     }
+}
 
-    /// The action it would be done under.
-    pub fn action(&self) -> Option<&ActionId> {
-        self.permit.action.as_ref()
-    }
+impl Deref for Proposal {
+    type Target = Grounds;
 
-    /// Its tier.
-    pub fn tier(&self) -> Tier {
-        self.permit.tier
-    }
-
-    /// Every check, for the record.
-    pub fn checks(&self) -> &Checks {
-        &self.permit.checks
-    }
-
-    /// Where it would be executed.
-    pub fn scope(&self) -> &Scope {
-        &self.permit.scope
-    }
-
-    /// The revision of the policy that proposed it.
-    pub fn policy(&self) -> &str {
-        &self.permit.policy
-    }
-
-    /// The object that the proposal is bound to.
-    pub fn observed(&self) -> Option<&Observed> {
-        self.permit.observed.as_ref()
+    fn deref(&self) -> &Grounds {
+        &self.permit.grounds
     }
 }

@@ -2,14 +2,12 @@
 //!
 //! A [`Policy`] is built anew for each call from the agent, its environment, its skills' sheets and the platform's policy, so an edit takes effect in the middle of a run.
 
-use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
+use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 
-use crate::{
-    call::{Call, ReadMethod, WriteMethod},
-    name::{ActionId, EndpointName, GroupResource, Invalid, McpTool, Namespace, ToolName},
-    pattern::{Glob, Pattern},
-    view::View,
-};
+use crate::call::{Call, ReadMethod, WriteMethod};
+use crate::name::{ActionId, EndpointName, GroupResource, Invalid, McpTool, Namespace, ToolName};
+use crate::pattern::{Glob, Pattern};
+use crate::view::View;
 
 words! {
     /// How much an agent may do on its own.
@@ -27,24 +25,15 @@ words! {
 
 words! {
     /// How dangerous a call is. There is no tier for data mutations, since no call is one.
-    Tier {
-        /// Changes nothing.
-        Read = "read",
-        /// Reversible.
-        ServiceMutation = "service-mutation",
-        /// Not reversible, but touches no data.
-        DestructiveMutation = "destructive-mutation",
-    }
-}
-
-impl Tier {
+    Tier,
     /// The autonomy that acts on it without asking.
-    pub fn needs(self) -> Autonomy {
-        match self {
-            Self::Read => Autonomy::Observe,
-            Self::ServiceMutation => Autonomy::AutomateSafe,
-            Self::DestructiveMutation => Autonomy::AutomateDestructive,
-        }
+    needs: Autonomy {
+        /// Changes nothing.
+        Read = "read" => Autonomy::Observe,
+        /// Reversible.
+        ServiceMutation = "service-mutation" => Autonomy::AutomateSafe,
+        /// Not reversible, but touches no data.
+        DestructiveMutation = "destructive-mutation" => Autonomy::AutomateDestructive,
     }
 }
 
@@ -137,24 +126,14 @@ impl Sheet {
         if let Some([first, _]) = tools.array_windows().find(|[a, b]| a.name == b.name) {
             return Err(Invalid::new("tool name", first.name.as_str(), "names that are unique across all skills of the agent"));
         }
-        for tool in &mut tools {
-            let position = |id: &ActionId| {
-                let unknown = |_| Invalid::new("action of a tool", id.as_str(), "an id that the action sheet declares");
-                actions.binary_search_by(|action| action.id.cmp(id)).map_err(unknown)
-            };
-            tool.positions = tool.actions.iter().map(position).collect::<Result<_, _>>()?;
+        let is_declared = |id: &&ActionId| actions.binary_search_by(|action| action.id.cmp(id)).is_ok();
+        if let Some(unknown) = tools.iter().flat_map(|tool| &tool.actions).find(|id| !is_declared(id)) {
+            return Err(Invalid::new("action of a tool", unknown.as_str(), "an id that the action sheet declares"));
         }
-        for (i, a) in actions.iter().enumerate() {
-            for b in actions.iter().skip(i.saturating_add(1)) {
-                if a.grant.overlaps(&b.grant) {
-                    let both = alloc::format!("{}, {}", a.id, b.id);
-                    return Err(Invalid::new(
-                        "pair of actions",
-                        &both,
-                        "mutating actions that cover no common target: which one's cooldown would count?",
-                    ));
-                }
-            }
+        let mut pairs = actions.iter().enumerate().flat_map(|(i, a)| actions.iter().skip(i.saturating_add(1)).map(move |b| (a, b)));
+        if let Some((a, b)) = pairs.find(|(a, b)| a.grant.overlaps(&b.grant)) {
+            let expected = "mutating actions that cover no common target: which one's cooldown would count?";
+            return Err(Invalid::new("pair of actions", &format!("{}, {}", a.id, b.id), expected));
         }
         Ok(Self { actions: actions.into(), tools: tools.into() })
     }
@@ -171,13 +150,7 @@ impl Sheet {
 
     /// The action with this id.
     pub fn action(&self, id: &ActionId) -> Option<&Action> {
-        self.find(id).map(|(_, action)| action)
-    }
-
-    /// Where it stands, and the action itself.
-    pub(crate) fn find(&self, id: &ActionId) -> Option<(usize, &Action)> {
-        let at = self.actions.binary_search_by(|action| action.id.cmp(id)).ok()?;
-        self.actions.get(at).map(|action| (at, action))
+        self.actions.binary_search_by(|action| action.id.cmp(id)).ok().and_then(|at| self.actions.get(at))
     }
 
     /// The tool with this name.
@@ -191,8 +164,6 @@ impl Sheet {
 pub struct Tool {
     name: ToolName,
     actions: Vec<ActionId>,
-    /// Where its actions stand in the sheet; known once it is part of one.
-    positions: Vec<usize>,
     state: bool,
 }
 
@@ -200,7 +171,7 @@ impl Tool {
     /// `state`: the skill's sheet asks for memory.
     pub fn new(name: ToolName, mut actions: Vec<ActionId>, state: bool) -> Self {
         actions.sort();
-        Self { name, actions, positions: Vec::new(), state }
+        Self { name, actions, state }
     }
 
     /// Its name.
@@ -218,8 +189,8 @@ impl Tool {
         self.state
     }
 
-    pub(crate) fn may_claim(&self, position: usize) -> bool {
-        self.positions.binary_search(&position).is_ok()
+    pub(crate) fn may_claim(&self, action: &ActionId) -> bool {
+        self.actions.binary_search(action).is_ok()
     }
 }
 
@@ -309,27 +280,23 @@ impl Grant {
 
     /// True if both cover some common change. Reads may overlap: nothing is bypassed by it.
     fn overlaps(&self, other: &Self) -> bool {
+        let meet = |a: &[Glob], b: &[Glob]| a.iter().any(|x| b.iter().any(|y| x.may_meet(y)));
         match (self, other) {
             (Self::Kubernetes(a), Self::Kubernetes(b)) => {
                 let namespaces = match (&a.namespaces, &b.namespaces) {
-                    (Some(a), Some(b)) => a.iter().any(|n| b.contains(n)),
-                    (None, None) => true,
-                    (Some(_), None) | (None, Some(_)) => false,
+                    (Some(a), Some(b)) => a.iter().any(|namespace| b.contains(namespace)),
+                    (a, b) => a.is_none() && b.is_none(),
                 };
-                let names = a.names.is_empty() || b.names.is_empty() || a.names.iter().any(|x| b.names.iter().any(|y| x.may_meet(y)));
-                a.verbs.iter().any(|v| v.tier() > Tier::Read && b.verbs.contains(v))
-                    && a.kinds.iter().any(|k| b.kinds.contains(k))
-                    && namespaces
-                    && names
+                let changes = a.verbs.iter().any(|verb| verb.tier() > Tier::Read && b.verbs.contains(verb));
+                let names = a.names.is_empty() || b.names.is_empty() || meet(&a.names, &b.names);
+                changes && namespaces && names && a.kinds.iter().any(|kind| b.kinds.contains(kind))
             }
             (Self::Http(a), Self::Http(b)) => {
-                let meet = |x: &[Glob], y: &[Glob]| x.iter().any(|x| y.iter().any(|y| x.may_meet(y)));
-                a.methods.iter().any(|m| !m.reads() && b.methods.contains(m))
-                    && meet(&a.endpoints, &b.endpoints)
-                    && meet(&a.paths, &b.paths)
+                let changes = a.methods.iter().any(|method| !method.reads() && b.methods.contains(method));
+                changes && meet(&a.endpoints, &b.endpoints) && meet(&a.paths, &b.paths)
             }
             // Whether an MCP tool changes anything is known to the environment only, so overlap is refused for all.
-            (Self::Mcp(a), Self::Mcp(b)) => a.server == b.server && a.tools.iter().any(|x| b.tools.iter().any(|y| x.may_meet(y))),
+            (Self::Mcp(a), Self::Mcp(b)) => a.server == b.server && meet(&a.tools, &b.tools),
             (Self::Kubernetes(_) | Self::Http(_) | Self::Mcp(_), _) => false,
         }
     }
@@ -337,68 +304,51 @@ impl Grant {
 
 words! {
     /// The verbs of the contract on cluster objects.
-    Verb {
-        /// Reads one object.
-        Get = "get",
-        /// Reads many.
-        List = "list",
-        /// Reads the log of a pod.
-        Logs = "logs",
-        /// Waits for one object.
-        Wait = "wait",
-        /// Rolling restart.
-        Restart = "restart",
-        /// Number of replicas.
-        Scale = "scale",
-        /// Pause and resume a rollout.
-        Pause = "pause",
-        /// Evict a pod.
-        Evict = "evict",
-        /// Cordon and uncordon a node.
-        Cordon = "cordon",
-        /// Ask a GitOps tool.
-        RequestSync = "request-sync",
-        /// Delete a disposable object.
-        Delete = "delete",
-        /// Roll a Deployment back.
-        Rollback = "rollback",
-    }
-}
-
-impl Verb {
+    Verb,
     /// The tier of the verb.
-    pub fn tier(self) -> Tier {
-        match self {
-            Self::Get | Self::List | Self::Logs | Self::Wait => Tier::Read,
-            Self::Restart | Self::Scale | Self::Pause | Self::Evict | Self::Cordon | Self::RequestSync => Tier::ServiceMutation,
-            Self::Delete | Self::Rollback => Tier::DestructiveMutation,
-        }
+    tier: Tier {
+        /// Reads one object.
+        Get = "get" => Tier::Read,
+        /// Reads many.
+        List = "list" => Tier::Read,
+        /// Reads the log of a pod.
+        Logs = "logs" => Tier::Read,
+        /// Waits for one object.
+        Wait = "wait" => Tier::Read,
+        /// Rolling restart.
+        Restart = "restart" => Tier::ServiceMutation,
+        /// Number of replicas.
+        Scale = "scale" => Tier::ServiceMutation,
+        /// Pause and resume a rollout.
+        Pause = "pause" => Tier::ServiceMutation,
+        /// Evict a pod.
+        Evict = "evict" => Tier::ServiceMutation,
+        /// Cordon and uncordon a node.
+        Cordon = "cordon" => Tier::ServiceMutation,
+        /// Ask a GitOps tool.
+        RequestSync = "request-sync" => Tier::ServiceMutation,
+        /// Delete a disposable object.
+        Delete = "delete" => Tier::DestructiveMutation,
+        /// Roll a Deployment back.
+        Rollback = "rollback" => Tier::DestructiveMutation,
     }
 }
 
 words! {
     /// The HTTP methods of the contract. There is no DELETE.
-    Method {
-        /// Reads.
-        Get = "GET",
-        /// Reads the head only.
-        Head = "HEAD",
-        /// Writes.
-        Post = "POST",
-        /// Writes.
-        Put = "PUT",
-        /// Writes.
-        Patch = "PATCH",
-    }
-}
-
-impl Method {
+    Method,
     /// True for GET and HEAD.
-    pub fn reads(self) -> bool {
-        match self {
-            Self::Get | Self::Head => true,
-            Self::Post | Self::Put | Self::Patch => false,
-        }
+    reads: bool {
+        /// Reads.
+        Get = "GET" => true,
+        /// Reads the head only.
+        Head = "HEAD" => true,
+        /// Writes.
+        Post = "POST" => false,
+        /// Writes.
+        Put = "PUT" => false,
+        /// Writes.
+        Patch = "PATCH" => false,
     }
 }
 

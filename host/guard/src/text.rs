@@ -1,49 +1,24 @@
 //! How a call is written down: one line for the record, the timeline and proposals, without control characters. No content of a body, an argument or a log
 //! line is in it. It is for reading and for search; what a record is bound to is the call itself.
 
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 use core::fmt::{self, Write};
 
-use crate::{
-    call::{Ambient, Call, Effect, HttpRequest, Mutation, ObjectRef, Read},
-    name::GroupResource,
-    policy::Method,
-    view::{Object, View},
-};
+use crate::call::{Ambient, Call, Effect, Mutation, ObjectRef, Read};
+use crate::name::GroupResource;
+use crate::view::{Object, View};
 
 /// The longest text of a call in bytes; a longer one ends in `…`.
 pub const MAX_TEXT: usize = 600;
-
-/// Keeps a text within [`MAX_TEXT`] and on one line, whatever is written to it.
-struct Line<'a, 'f> {
-    out: &'a mut fmt::Formatter<'f>,
-    left: usize,
-}
-
-impl Write for Line<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for c in text.chars().map(|c| if c.is_control() { '?' } else { c }) {
-            match self.left.checked_sub(c.len_utf8()) {
-                Some(left) if left >= '…'.len_utf8() => {
-                    self.left = left;
-                    self.out.write_char(c)?;
-                }
-                Some(_) | None if self.left > 0 => {
-                    self.left = 0;
-                    self.out.write_char('…')?;
-                }
-                Some(_) | None => {}
-            }
-        }
-        Ok(())
-    }
-}
 
 macro_rules! one_line {
     ($($type:ident),+) => {$(
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.write(&mut Line { out: f, left: MAX_TEXT })
+                let mut text = String::new();
+                self.write(&mut text)?;
+                f.write_str(&one_line(&text))
             }
         }
     )+};
@@ -51,8 +26,17 @@ macro_rules! one_line {
 
 one_line!(Call, Ambient, Read, Mutation, ObjectRef);
 
+fn one_line(text: &str) -> String {
+    let (mut line, most) = (text.replace(char::is_control, "?"), MAX_TEXT.saturating_sub('…'.len_utf8()));
+    if line.len() > most {
+        line.truncate(line.floor_char_boundary(most));
+        line.push('…');
+    }
+    line
+}
+
 impl Call {
-    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
+    fn write(&self, f: &mut String) -> fmt::Result {
         match self {
             Self::Ambient(call) => call.write(f),
             Self::Read(call) => call.write(f),
@@ -62,7 +46,7 @@ impl Call {
 }
 
 impl Ambient {
-    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
+    fn write(&self, f: &mut String) -> fmt::Result {
         match self {
             Self::Log(_) => f.write_str("log.emit"),
             Self::Finding(finding) => {
@@ -80,75 +64,75 @@ impl Ambient {
 }
 
 impl Read {
-    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
+    fn write(&self, f: &mut String) -> fmt::Result {
         match self {
-            Self::Get(get) => write!(f, "kubectl.get {}", get.object),
+            Self::Get(_) => View::of_read(self).write(f, "kubectl.get"),
             Self::List(list) => {
-                write!(f, "kubectl.get {}", list.kind.kind.kind())?;
-                match &list.namespace {
-                    Some(namespace) => write!(f, " -n {namespace}")?,
-                    None => f.write_str(" -A")?,
-                }
-                if !list.labels.0.is_empty() {
-                    write!(f, " -l {}", list.labels)?;
-                }
-                if !list.fields.0.is_empty() {
-                    write!(f, " --field-selector={}", list.fields)?;
-                }
-                Ok(())
+                let place = list.namespace.as_ref().map_or("-A".into(), |namespace| format!("-n {namespace}"));
+                let option = |flag: &str, text: String| if text.is_empty() { text } else { format!(" {flag}{text}") };
+                let (labels, fields) = (option("-l ", list.labels.to_string()), option("--field-selector=", list.fields.to_string()));
+                write!(f, "kubectl.get {} {place}{labels}{fields}", list.kind.kind.kind())
             }
             Self::Logs(logs) => {
-                write!(f, "kubectl.logs pod/{} -n {}", logs.pod, logs.namespace)?;
-                if let Some(container) = &logs.container {
-                    write!(f, " -c {container}")?;
-                }
+                View::of_read(self).write(f, "kubectl.logs")?;
+                logs.container.as_ref().map_or(Ok(()), |container| write!(f, " -c {container}"))?;
                 f.write_str(if logs.previous { " --previous" } else { "" })
             }
-            Self::Wait(wait) => write!(f, "kubectl.wait {} --for={}", wait.object, wait.condition.as_str()),
-            Self::Http(call) => request(f, call.method.into(), &call.request),
-            Self::Mcp(call) => write!(f, "mcp.{}.{}", call.server, call.tool),
+            Self::Wait(wait) => {
+                View::of_read(self).write(f, "kubectl.wait")?;
+                write!(f, " --for={}", wait.condition.as_str())
+            }
+            Self::Http(_) | Self::Mcp(_) => View::of_read(self).write(f, ""),
         }
     }
 }
 
 impl Mutation {
-    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
-        let words = match &self.effect {
-            Effect::Restart(_) => "kubectl.rollout restart",
-            Effect::Scale(_) => "kubectl.scale",
-            Effect::Pause(_, _, true) => "kubectl.rollout pause",
-            Effect::Pause(_, _, false) => "kubectl.rollout resume",
-            Effect::Evict(..) => "kubectl.evict",
-            Effect::Cordon(_, true) => "kubectl.cordon",
-            Effect::Cordon(_, false) => "kubectl.uncordon",
-            Effect::RequestSync(..) => "gitops.sync",
-            Effect::Delete(_) => "kubectl.delete",
-            Effect::Rollback(..) => "kubectl.rollout undo",
-            Effect::Http(call) => return request(f, call.method.into(), &call.request),
-            Effect::Mcp(call) => return write!(f, "mcp.{}.{}", call.server, call.tool),
-        };
-        f.write_str(words)?;
-        if let View::Kubernetes(Object { kind: (group, resource), namespace, name, verb: _, replicas: _ }) = View::of_effect(&self.effect) {
-            let kind = GroupResource::new(group, resource).map_or_else(|_| String::from(resource), |kind| kind.singular());
-            write!(f, " {kind}/{}", name.unwrap_or_default())?;
-            namespace.map_or(Ok(()), |namespace| write!(f, " -n {namespace}"))?;
-        }
+    fn write(&self, f: &mut String) -> fmt::Result {
+        let view = View::of_effect(&self.effect);
         match &self.effect {
-            Effect::Scale(scale) => write!(f, " --replicas={}", scale.replicas),
-            Effect::Rollback(_, _, revision) => write!(f, " --to-revision={revision}"),
-            Effect::Restart(_) | Effect::Pause(..) | Effect::Evict(..) | Effect::Cordon(..) | Effect::RequestSync(..) => Ok(()),
-            Effect::Delete(_) | Effect::Http(_) | Effect::Mcp(_) => Ok(()),
+            Effect::Restart(_) => view.write(f, "kubectl.rollout restart"),
+            Effect::Scale(scale) => {
+                view.write(f, "kubectl.scale")?;
+                write!(f, " --replicas={}", scale.replicas)
+            }
+            Effect::Pause(_, _, true) => view.write(f, "kubectl.rollout pause"),
+            Effect::Pause(_, _, false) => view.write(f, "kubectl.rollout resume"),
+            Effect::Evict(..) => view.write(f, "kubectl.evict"),
+            Effect::Cordon(_, true) => view.write(f, "kubectl.cordon"),
+            Effect::Cordon(_, false) => view.write(f, "kubectl.uncordon"),
+            Effect::RequestSync(..) => view.write(f, "gitops.sync"),
+            Effect::Delete(_) => view.write(f, "kubectl.delete"),
+            Effect::Rollback(_, _, revision) => {
+                view.write(f, "kubectl.rollout undo")?;
+                write!(f, " --to-revision={revision}")
+            }
+            Effect::Http(_) | Effect::Mcp(_) => view.write(f, ""),
         }
     }
 }
 
-/// The query is left out: it may carry what a skill read elsewhere.
-fn request(f: &mut Line<'_, '_>, method: Method, request: &HttpRequest) -> fmt::Result {
-    write!(f, "http.{} {}:{}", method.as_str().to_ascii_lowercase(), request.endpoint, request.path)
+impl View<'_> {
+    /// `command` is for cluster objects; the others have only one.
+    fn write(&self, f: &mut String, command: &str) -> fmt::Result {
+        match self {
+            Self::Kubernetes(Object { kind: (group, resource), namespace, name, verb: _, replicas: _ }) => {
+                let kind = GroupResource::new(group, resource).map_or_else(|_| (*resource).into(), |kind| kind.singular());
+                write!(f, "{command} {kind}/{}", name.unwrap_or_default())?;
+                namespace.map_or(Ok(()), |namespace| write!(f, " -n {namespace}"))
+            }
+            // The query is left out: it may carry what a skill read elsewhere.
+            Self::Http(method, request) => {
+                write!(f, "http.{} {}:{}", method.as_str().to_ascii_lowercase(), request.endpoint, request.path)
+            }
+            Self::Mcp(call) => write!(f, "mcp.{}.{}", call.server, call.tool),
+            Self::Nothing => Ok(()),
+        }
+    }
 }
 
 impl ObjectRef {
-    fn write(&self, f: &mut Line<'_, '_>) -> fmt::Result {
+    fn write(&self, f: &mut String) -> fmt::Result {
         write!(f, "{}/{}", self.kind.kind.kind().singular(), self.name)?;
         self.namespace.as_ref().map_or(Ok(()), |namespace| write!(f, " -n {namespace}"))
     }

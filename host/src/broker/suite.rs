@@ -55,7 +55,7 @@ fn folder(name: &str) -> std::path::PathBuf {
 }
 
 pub(crate) fn load(name: &str) -> Snapshot {
-    Snapshot::load(&folder(name), "run-1", "env-1", now()).unwrap()
+    Snapshot::load(&folder(name), "run-1", "env-1", Some(now())).unwrap()
 }
 
 /// The same folder, with planted failures.
@@ -65,7 +65,7 @@ pub(crate) fn load_with_faults(name: &str, faults: &str) -> Snapshot {
         fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
     }
     fs::write(copy.path().join("faults.yaml"), faults).unwrap();
-    Snapshot::load(copy.path(), "run-1", "env-1", now()).unwrap()
+    Snapshot::load(copy.path(), "run-1", "env-1", Some(now())).unwrap()
 }
 
 /// Decides calls against one executor, under a policy that grants everything in the namespace `shop`.

@@ -149,7 +149,8 @@ async fn assemble(
         }
         skills.push(Loaded { skill, limits });
     }
-    let code = load::native(cel::COMPONENT, &engine, cache.as_ref(), compiler).await.context("cannot compile the evaluator of pre-conditions")?;
+    let code =
+        load::native(cel::COMPONENT, &engine, cache.as_ref(), compiler).await.context("cannot compile the evaluator of pre-conditions")?;
     let shared = Shared {
         lookup: prepared.lookup.clone(),
         executor: Executor::Snapshot(snapshot),
@@ -169,7 +170,21 @@ async fn assemble(
 
 /// Reads and validates everything, and opens the record.
 async fn prepare(args: Args) -> anyhow::Result<(Prepared, Vec<Component>, Snapshot)> {
-    let Args { agent, environment, models, policy, skills, snapshot, replay, update_replay, record_to, audit_key, memory: _, compile: _, output } = args;
+    let Args {
+        agent,
+        environment,
+        models,
+        policy,
+        skills,
+        snapshot,
+        replay,
+        update_replay,
+        record_to,
+        audit_key,
+        memory: _,
+        compile: _,
+        output,
+    } = args;
     let paths = Paths { agent, environment, models, policy, skills };
     let mut documents = dereference::dereference(&paths)?;
     let components = std::mem::take(&mut documents.components);

@@ -172,9 +172,11 @@ pub struct Ended {
     pub proposed: u32,
 }
 
+type Listen = dyn Fn(&Event) + Send + Sync;
+
 /// Who listens.
 #[derive(Clone)]
-pub struct Observer(Option<Arc<dyn Fn(&Event) + Send + Sync>>);
+pub struct Observer(Option<Arc<Listen>>);
 
 impl Observer {
     /// Calls a function for each event, in order; it must not block for long.

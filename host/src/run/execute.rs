@@ -60,7 +60,14 @@ impl SkillTools {
         opened.map_err(|error| Outcome::host(ToolStatus::Blocked, format!("budget-exhausted: {error}")))
     }
 
-    async fn invoke(&self, call: &ToolCall, until: Instant, loaded: &Loaded, tool: ToolName, entry: &Arc<ToolEntry>) -> (Outcome, ToolOutcome) {
+    async fn invoke(
+        &self,
+        call: &ToolCall,
+        until: Instant,
+        loaded: &Loaded,
+        tool: ToolName,
+        entry: &Arc<ToolEntry>,
+    ) -> (Outcome, ToolOutcome) {
         let left = until.saturating_duration_since(Instant::now());
         let limits = Limits { wall: loaded.limits.wall.min(left), ..loaded.limits };
         let door = Arc::new(Door::new(Arc::clone(&self.shared), Arc::clone(entry), tool, &call.id));
@@ -84,9 +91,8 @@ impl SkillTools {
     fn failed(&self, call: &ToolCall, failure: Failure) -> (Outcome, ToolOutcome) {
         let text = self.shared.redactor.text(&failure.to_string()).into_owned();
         let blocked = match &failure {
-            Failure::Guest(CallError::Denied { code, action: _, message: _ }) | Failure::Refused(CallError::Denied { code, action: _, message: _ }) => {
-                Some(code.clone())
-            }
+            Failure::Guest(CallError::Denied { code, action: _, message: _ })
+            | Failure::Refused(CallError::Denied { code, action: _, message: _ }) => Some(code.clone()),
             Failure::Guest(CallError::BudgetExhausted(_)) => Some(Code::BudgetExhausted.as_str().to_owned()),
             Failure::Guest(_)
             | Failure::Refused(_)
@@ -99,7 +105,9 @@ impl SkillTools {
         };
         let trust = match &failure {
             Failure::Guest(_) | Failure::Panic { .. } | Failure::BadAnswer(_) => Trust::World { source: format!("tool {}", call.name) },
-            Failure::Refused(_) | Failure::Limit { .. } | Failure::Trap { .. } | Failure::UnknownTool(_) | Failure::Internal(_) => Trust::Host,
+            Failure::Refused(_) | Failure::Limit { .. } | Failure::Trap { .. } | Failure::UnknownTool(_) | Failure::Internal(_) => {
+                Trust::Host
+            }
         };
         let (status, recorded) = match blocked {
             Some(reason) => (ToolStatus::Blocked, ToolOutcome::Blocked { reason, message: text.clone() }),
@@ -145,7 +153,8 @@ impl Tools for SkillTools {
         match self.shared.finding(finding).await {
             Ok(()) => Outcome::host(ToolStatus::Ok, "recorded"),
             Err(error @ CallError::Denied { .. }) => {
-                let Ok(entry) = self.shared.journal.tool(finding::NAME, &about.unwrap_or_default(), &format!("{} {}", call.name, call.arguments)).await
+                let Ok(entry) =
+                    self.shared.journal.tool(finding::NAME, &about.unwrap_or_default(), &format!("{} {}", call.name, call.arguments)).await
                 else {
                     return Outcome::host(ToolStatus::Blocked, error.to_string());
                 };

@@ -36,7 +36,11 @@ pub struct Lost(pub String);
 
 impl Lookup {
     /// Documents in files: read again whenever one of them changed.
-    pub fn new(files: Vec<PathBuf>, first: Arc<ValidatedRun>, load: impl Fn() -> Result<ValidatedRun, String> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        files: Vec<PathBuf>,
+        first: Arc<ValidatedRun>,
+        load: impl Fn() -> Result<ValidatedRun, String> + Send + Sync + 'static,
+    ) -> Self {
         let stamp = stamps(&files);
         Self(Arc::new(Source { files, load: Box::new(load), known: Mutex::new(Known { stamp, run: Ok(first) }) }))
     }

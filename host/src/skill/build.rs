@@ -16,6 +16,9 @@ use serde::Deserialize;
 
 /// The target of skills: no WASI, no import that is not in the contract.
 pub const TARGET: &str = "wasm32-unknown-unknown";
+/// The linker pads each index to five bytes so that it could still be changed; nothing changes it later. A tenth of a component.
+/// It does that only for what has no debug information, which would not be shipped either.
+const LINK: [&str; 4] = ["-C", "link-arg=--strip-debug", "-C", "link-arg=--compress-relocations"];
 /// The crate whose feature makes the describer.
 const SDK: &str = "skills-sdk";
 
@@ -171,6 +174,8 @@ impl Project {
             .current_dir(&self.folder)
             .args(["rustc", "--lib", "--release", "--target", TARGET, "--crate-type", "cdylib", "--message-format=json-render-diagnostics"])
             .args(extra)
+            .arg("--")
+            .args(LINK)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

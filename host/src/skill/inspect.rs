@@ -176,7 +176,7 @@ fn target(spec: &ActionSpec) -> String {
     let ActionSpec { kubernetes, http, mcp, tool, pattern, target_pattern, .. } = spec;
     let mut parts = Vec::new();
     if let Some(target) = kubernetes {
-        let words: Vec<String> = target.verb.iter().map(|verb| word(verb)).collect();
+        let words: Vec<String> = target.verb.iter().map(word).collect();
         parts.push(words.join(", "));
         parts.push(list(&target.resources));
         if !target.names.is_empty() {
@@ -194,7 +194,7 @@ fn target(spec: &ActionSpec) -> String {
         }
     }
     if let Some(target) = http {
-        let methods: Vec<String> = target.methods.iter().map(|method| word(method)).collect();
+        let methods: Vec<String> = target.methods.iter().map(word).collect();
         parts.push(format!("{} {} at {}", methods.join(", "), list(&target.paths), list(&target.endpoints)));
     }
     if let Some(target) = mcp {

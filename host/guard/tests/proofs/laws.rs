@@ -199,7 +199,13 @@ fn every_combination_of_facts_decides_as_the_specification_says() {
             if irrelevant && !matches!(mutation.effect, Effect::Rollback(..) | Effect::Cordon(_, true)) {
                 continue;
             }
-            let fine = relevant.iter().all(|which| *facts.about(*which) == Fact::Clear)
+            // What is unknown denies, whether or not the verb could have this consequence; an impact counts only where it can be one.
+            let harmless = |which: &Consequence| match facts.about(*which) {
+                Fact::Clear => true,
+                Fact::Impact => !relevant.contains(which),
+                Fact::Unknown(_) => false,
+            };
+            let fine = Consequence::ALL.iter().all(harmless)
                 && [&facts.node, &facts.preconditions, &facts.cooldown].into_iter().all(|fact| *fact == Fact::Clear);
             let screened = infraagent_guard::screen(&policy, claim(covering, call.clone()), &PLENTY).unwrap();
             assert_eq!(allows(&infraagent_guard::decide(screened, Some(facts.clone()))), fine, "{call}: {facts:?}");
@@ -316,6 +322,21 @@ fn more_autonomy_never_takes_anything_away() {
             Decision::Allow(_) => 2,
         };
         assert!(Autonomy::ALL.map(rank).is_sorted(), "{call}");
+    }
+}
+
+#[test]
+fn a_write_has_the_highest_tier_that_any_spelling_of_its_path_has_and_is_listed_only_as_spelled() {
+    let tier = |method, path| infraagent_guard::policy::tier(&send(method, "site", path), &crate::support::environment());
+    for path in ["/admin/users", "/Admin/users", "/ADMIN/USERS", "/admin/users/", "/Admin/"] {
+        assert_eq!(tier(WriteMethod::Post, path), Some(Tier::DestructiveMutation), "{path}");
+    }
+    for path in ["/issues", "/administration", "/a/admin/users"] {
+        assert_eq!(tier(WriteMethod::Post, path), Some(Tier::ServiceMutation), "{path}");
+    }
+    assert_eq!(tier(WriteMethod::Put, "/labels/bug"), Some(Tier::ServiceMutation));
+    for path in ["/Labels/bug", "/labels/bug/", "/labels/a/b"] {
+        assert_eq!(tier(WriteMethod::Put, path), None, "{path}");
     }
 }
 

@@ -2,17 +2,20 @@
 
 use infraagent_guard::{
     call::{Disposable, Scalable, Sync, Workload, WriteMethod},
-    pattern::{Pattern, Subject},
+    name::Namespace,
+    pattern::{Object, Pattern, Subject},
     policy::{Method, Verb},
 };
 
 fn kubernetes<'a>(verb: Verb, kind: (&'a str, &'a str), namespace: Option<&'a str>, name: Option<&'a str>) -> Subject<'a> {
-    Subject::Kubernetes { verb, kind, namespace, name, replicas: None }
+    let namespace = namespace.map(|text| &*Box::leak(Box::new(Namespace::parse(text).unwrap())));
+    Subject::Kubernetes(Object { verb, kind, namespace, name, replicas: None })
 }
 
 fn scale(replicas: u32) -> Subject<'static> {
     let kind = Scalable::StatefulSet.group_resource();
-    Subject::Kubernetes { verb: Verb::Scale, kind, namespace: Some("apps"), name: Some("db"), replicas: Some(replicas) }
+    let Subject::Kubernetes(object) = kubernetes(Verb::Scale, kind, Some("apps"), Some("db")) else { unreachable!() };
+    Subject::Kubernetes(Object { replicas: Some(replicas), ..object })
 }
 
 fn http<'a>(method: Method, origin: &'a str, path: &'a str) -> Subject<'a> {

@@ -64,7 +64,9 @@ pub(super) fn newest(objects: &[Loaded]) -> Option<Timestamp> {
         match value {
             Value::String(text) if text.ends_with('Z') => text.parse().ok(),
             Value::Array(items) => items.iter().filter_map(of).max(),
-            Value::Object(members) => members.iter().filter(|(name, _)| !AHEAD.contains(&name.as_str())).filter_map(|(_, value)| of(value)).max(),
+            Value::Object(members) => {
+                members.iter().filter(|(name, _)| !AHEAD.contains(&name.as_str())).filter_map(|(_, value)| of(value)).max()
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
         }
     }

@@ -153,7 +153,7 @@ async fn what_changed_after_the_decision_is_a_conflict_and_stays() {
 
 #[tokio::test]
 async fn a_permit_of_another_run_is_good_for_nothing() {
-    let (one, other) = (load("shop"), Snapshot::load(&folder("shop"), "run-2", "env-1", now()).unwrap());
+    let (one, other) = (load("shop"), Snapshot::load(&folder("shop"), "run-2", "env-1", Some(now())).unwrap());
     let bench = Bench::new(&one);
     let permit = bench.permit(restart(Deployment, "web")).await.unwrap();
     let before = Bench::new(&other).object("deployments.apps", "web").await;

@@ -9,7 +9,7 @@ fn try_load(files: &[(&str, &str)]) -> Result<Snapshot, String> {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    Snapshot::load(dir.path(), "run-1", "env-1", now()).map_err(|error| {
+    Snapshot::load(dir.path(), "run-1", "env-1", Some(now())).map_err(|error| {
         let path = dir.path().to_string_lossy().into_owned();
         error.to_string().replace(&format!("{path}/"), "")
     })

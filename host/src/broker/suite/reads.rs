@@ -89,7 +89,7 @@ async fn pages_follow_each_other_and_tokens_belong_to_their_query() {
         let answer = bench.read("read", Read::List(stolen));
         assert!(matches!(&answer, Err(CallError::Invalid(why)) if why.contains("continue token")), "{answer:?}");
     }
-    let other_run = Snapshot::load(&folder("shop"), "run-2", "env-1", now()).unwrap();
+    let other_run = Snapshot::load(&folder("shop"), "run-2", "env-1", Some(now())).unwrap();
     let of_other_run = List { limit: 3, continue_from: Some(first_token), ..list("pods") };
     assert!(matches!(Bench::new(&other_run).read("read", Read::List(of_other_run)), Err(CallError::Invalid(_))));
 }

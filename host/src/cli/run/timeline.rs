@@ -36,6 +36,8 @@ const NOTE: Style = AnsiColor::Cyan.on_default();
 
 /// Where the text of a decision ends and its meaning begins.
 const COLUMN: usize = 58;
+/// How wide the time is.
+const STAMP: usize = 8;
 /// The longest line of text from elsewhere.
 const WIDTH: usize = 110;
 const RULE: &str = "────────────────────────────────────────────────────────────────────────────────";
@@ -74,6 +76,25 @@ fn cut(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// Lines of at most `WIDTH` characters, broken between words. A longer word stays whole.
+fn wrapped(line: &str) -> Vec<String> {
+    if line.chars().count() <= WIDTH {
+        return vec![line.to_owned()];
+    }
+    let mut lines = vec![String::new()];
+    for word in line.split(' ') {
+        match lines.last_mut() {
+            Some(last) if last.is_empty() => last.push_str(word),
+            Some(last) if last.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// `1,234,567`.
@@ -117,8 +138,10 @@ impl Timeline {
                 let _ = writeln!(out, "{time}  {}", paint(DIM, text));
             }
             Event::Said { text } => {
-                for line in escape_terminal_lines(text).lines() {
+                let mut time = time.clone();
+                for line in escape_terminal_lines(text).lines().flat_map(wrapped) {
                     let _ = writeln!(out, "{time}  {} {line}", paint(NOTE, "│"));
+                    time = " ".repeat(STAMP);
                 }
             }
             Event::ToolStarted { call, tool, arguments } => {

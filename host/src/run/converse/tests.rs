@@ -199,7 +199,7 @@ async fn reads_overlap_and_changes_do_not() {
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_an_error_to_the_model_and_runs_nothing() {
+async fn what_is_unknown_is_refused_what_does_not_fit_is_an_error_and_neither_runs() {
     let tools = Scripted::new();
     let call = |name: &str, arguments: Value| json!({ "name": name, "arguments": arguments });
     let bad = json!({ "reply": { "calls": [
@@ -212,7 +212,8 @@ async fn what_does_not_fit_is_an_error_to_the_model_and_runs_nothing() {
     let (_, asked) = hold(&fixture::run(|_| ()), &tools, json!([bad, says("x")])).await;
     let results = results(&asked[1]);
     assert_eq!(results.len(), 5);
-    assert!(results.iter().all(|result| result.starts_with("ERROR: ")), "{results:?}");
+    assert!(results[0].starts_with("BLOCKED: "), "{}", results[0]);
+    assert!(results[1..].iter().all(|result| result.starts_with("ERROR: ")), "{results:?}");
     assert!(results[0].contains("there is no tool `delete_everything`: the tools are inspect, restart"), "{}", results[0]);
     assert!(results[1].contains("/limit"), "{}", results[1]);
     let mut log = tools.log();

@@ -174,9 +174,7 @@ fn everything_that_is_wrong_is_named_at_once() {
 #[test]
 fn what_the_environment_says_is_checked() {
     let environment = "AgentEnvironment `agents/site-a`";
-    let set = |path: &'static str, value: serde_json::Value| {
-        move |documents: &mut Documents| *documents.environment.pointer_mut(path).unwrap() = value
-    };
+    let set = |path: &'static str, value: Value| move |documents: &mut Documents| *documents.environment.pointer_mut(path).unwrap() = value;
     refused(set("/spec/namespaces/apps/0", json!("Shop")), environment, "spec.namespaces.apps[0]", "Shop");
     refused(set("/spec/namespaces/additional", json!({ "staging": ["a_b"] })), environment, "spec.namespaces.additional.staging[0]", "a_b");
     refused(set("/spec/namespaces/additional", json!({ "apps": ["x"] })), environment, "spec.namespaces.additional.apps", "already");
@@ -254,7 +252,7 @@ fn the_model_is_chosen_by_tier() {
 
 #[test]
 fn an_escalation_needs_its_channel() {
-    let escalate = |value: serde_json::Value| move |documents: &mut Documents| documents.agent["spec"]["guardrails"]["escalation"] = value;
+    let escalate = |value: Value| move |documents: &mut Documents| documents.agent["spec"]["guardrails"]["escalation"] = value;
     let path = "spec.guardrails.escalation.channelName";
     refused(escalate(json!({ "target": "channel" })), "InfraAgent", path, "name a channel");
     refused(escalate(json!({ "target": "channel", "channelName": "ops" })), "InfraAgent", path, "no channel `ops`");

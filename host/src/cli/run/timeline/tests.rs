@@ -153,3 +153,13 @@ fn long_lines_are_cut_and_numbers_grouped() {
     assert!(text.chars().count() < 140 && text.contains('…'), "{text}");
     assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
 }
+
+#[test]
+fn words_of_the_model_are_wrapped_and_never_lost() {
+    let words: Vec<String> = (0..60).map(|at| format!("word{at}")).collect();
+    let text = plain(&[Event::Said { text: format!("{}\n  - kept as it is", words.join(" ")) }]);
+    assert!(text.lines().count() > 4 && text.lines().all(|line| line.chars().count() <= 125), "{text}");
+    let told: Vec<&str> = text.split_whitespace().filter(|word| word.starts_with("word")).collect();
+    assert_eq!(told, words);
+    assert!(text.contains("│   - kept as it is"), "{text}");
+}
