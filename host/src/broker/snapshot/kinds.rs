@@ -1,6 +1,6 @@
 //! Which kinds a snapshot serves: Kubernetes' own, those of its CustomResourceDefinitions, and whatever its objects and their owner references show.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use infraagent_guard::name::{GroupResource, Invalid};
 use serde_json::Value;
@@ -11,8 +11,8 @@ use crate::broker::{object, world::ServedKind};
 #[derive(Debug, Default)]
 pub(super) struct Kinds {
     by_kind: BTreeMap<(String, String), ServedKind>,
-    /// Where each resource is in `by_kind`; the first of several kinds.
-    by_resource: BTreeMap<GroupResource, (String, String)>,
+    /// The same by resource, the first where several have it. Every read of a skill looks here.
+    by_resource: HashMap<GroupResource, ServedKind>,
 }
 
 impl Kinds {
@@ -45,8 +45,8 @@ impl Kinds {
                 }
             }
         }
-        for (at, kind) in &kinds.by_kind {
-            kinds.by_resource.entry(kind.resource.clone()).or_insert_with(|| at.clone());
+        for kind in kinds.by_kind.values() {
+            kinds.by_resource.entry(kind.resource.clone()).or_insert_with(|| kind.clone());
         }
         Ok(kinds)
     }
@@ -76,7 +76,7 @@ impl Kinds {
 
     /// By group and plural.
     pub(super) fn by_resource(&self, resource: &GroupResource) -> Option<&ServedKind> {
-        self.by_resource.get(resource).and_then(|at| self.by_kind.get(at))
+        self.by_resource.get(resource)
     }
 
     /// Each kind once, sorted by group and plural.
