@@ -40,7 +40,7 @@ pub(crate) fn run(skills: &Skills, quick: bool) -> anyhow::Result<Vec<Row>> {
                 loads.push(micros(started));
             }
         }
-        let note = "find, verify, load, link; compiling in this process on all cores' time";
+        let note = "find, verify, load, link; against compiling on one core";
         rows.push(Row::new(format!("cache: {name}"), Sample::of(loads), Some(Sample::of(compiles)), "us", Goal::Cheaper(50.0), note));
     }
     Ok(rows)

@@ -67,7 +67,7 @@ pub(crate) fn load(engine: &Engine, component: &[u8]) -> anyhow::Result<Skill> {
     Ok(Skill::load(engine, admit(component)?, &engine.compile_trusted(component)?)?)
 }
 
-/// The manifest of [`looping`]: its tools `work` and `rest` may read pods.
+/// The manifest of [`looping`]: its tool `work` may read pods.
 pub(crate) fn looping_manifest() -> anyhow::Result<Manifest> {
     let tool = |name: &str| json!({ "name": name, "description": "Works", "inputSchema": { "type": "object" }, "actions": ["look"] });
     Ok(serde_json::from_value(json!({
