@@ -184,12 +184,13 @@ impl Door {
             }
         };
         let policy = run.policy();
+        // What is rare and large is boxed, so that a read, of which a skill makes hundreds, does not pay for its room.
         match self.decide(&run, &policy, action, call).await {
-            Decision::Deny(denial) => self.refuse(&denial).await,
-            Decision::Propose(proposal) => self.propose(&proposal).await,
-            Decision::Allow(Allowed::Ambient(permit)) => self.ambient(permit, &run).await,
-            Decision::Allow(Allowed::Read(permit)) => self.read(permit).await,
-            Decision::Allow(Allowed::Mutation(permit)) => self.mutate(permit, &run, &policy).await,
+            Decision::Deny(denial) => Box::pin(self.refuse(&denial)).await,
+            Decision::Propose(proposal) => Box::pin(self.propose(&proposal)).await,
+            Decision::Allow(Allowed::Ambient(permit)) => Box::pin(self.ambient(permit, &run)).await,
+            Decision::Allow(Allowed::Read(permit)) => self.read(permit),
+            Decision::Allow(Allowed::Mutation(permit)) => Box::pin(self.mutate(permit, &run, &policy)).await,
         }
     }
 
@@ -203,8 +204,7 @@ impl Door {
         };
         shared.sent.fetch_add(out, Ordering::Relaxed);
         let facts = match screened.action().and_then(|id| policy.sheet.action(id)) {
-            None => None,
-            Some(action) => {
+            Some(action) if matches!(screened.call(), Call::Mutation(_)) => {
                 let context = facts::Context {
                     action,
                     cluster: &policy.scope.cluster,
@@ -213,8 +213,9 @@ impl Door {
                     now: shared.executor.now(),
                     preconditions: &shared.preconditions,
                 };
-                shared.executor.facts(&context, &screened).await
+                Box::pin(shared.executor.facts(&context, &screened)).await
             }
+            Some(_) | None => None,
         };
         decide(screened, facts)
     }
@@ -270,7 +271,7 @@ impl Door {
         skill.and_then(|skill| self.shared.memory.get(skill)).ok_or_else(unavailable)
     }
 
-    async fn read(&self, permit: Permit<Read>) -> Result<Answer, CallError> {
+    fn read(&self, permit: Permit<Read>) -> Result<Answer, CallError> {
         self.decided_lazily(|| (permit.call().to_string(), permit.tier(), permit.action().cloned()));
         let recorded = self.entry.read(permit);
         let ordinal = recorded.ordinal();

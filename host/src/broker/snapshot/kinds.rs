@@ -1,6 +1,6 @@
 //! Which kinds a snapshot serves: Kubernetes' own, those of its CustomResourceDefinitions, and whatever its objects and their owner references show.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use infraagent_guard::name::{GroupResource, Invalid};
 use serde_json::Value;
@@ -11,6 +11,8 @@ use crate::broker::{object, world::ServedKind};
 #[derive(Debug, Default)]
 pub(super) struct Kinds {
     by_kind: BTreeMap<(String, String), ServedKind>,
+    /// The same by resource, the first where several have it. Every read of a skill looks here.
+    by_resource: HashMap<GroupResource, ServedKind>,
 }
 
 impl Kinds {
@@ -43,6 +45,9 @@ impl Kinds {
                 }
             }
         }
+        for kind in kinds.by_kind.values() {
+            kinds.by_resource.entry(kind.resource.clone()).or_insert_with(|| kind.clone());
+        }
         Ok(kinds)
     }
 
@@ -71,7 +76,7 @@ impl Kinds {
 
     /// By group and plural.
     pub(super) fn by_resource(&self, resource: &GroupResource) -> Option<&ServedKind> {
-        self.by_kind.values().find(|kind| kind.resource == *resource)
+        self.by_resource.get(resource)
     }
 
     /// Each kind once, sorted by group and plural.
