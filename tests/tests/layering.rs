@@ -99,6 +99,13 @@ fn the_sandbox_has_no_network_and_no_cluster() {
 }
 
 #[test]
+fn the_host_runs_guests_only_through_the_sandbox() {
+    let graph = Graph::load();
+    let engines: Vec<_> = graph.direct("infraagent").iter().filter(|name| name.starts_with("wasmtime")).collect();
+    assert!(engines.is_empty(), "the host must not import {engines:?}");
+}
+
+#[test]
 fn the_sdk_and_the_tests_never_see_the_host() {
     let graph = Graph::load();
     let host = ["infraagent", "infraagent-guard", "infraagent-sandbox", "wasmtime"];
