@@ -92,7 +92,7 @@ fn the_sandbox_has_no_network_and_no_cluster() {
     let graph = Graph::load();
     graph.only(
         "infraagent-sandbox",
-        &["infraagent-guard", "serde", "serde_json", "sha2", "thiserror", "tokio", "wasmparser", "wasmtime", "wasmtime-wasi"],
+        &["infraagent-guard", "rustix", "serde", "serde_json", "sha2", "thiserror", "tokio", "wasmparser", "wasmtime", "wasmtime-wasi"],
     );
     graph.never("infraagent-sandbox", NETWORK);
     graph.never("infraagent-sandbox", &["infraagent-api", "infraagent"]);
