@@ -1,6 +1,6 @@
 //! One tool call of the model: its reads and refused reads are noted in memory and folded into one entry when it ends.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use infraagent_api::run::{ActionStatus, Reads};
 use infraagent_guard::{
@@ -19,12 +19,18 @@ use super::{
 };
 
 /// The entry of one tool call, open until [`ToolEntry::close`]. Shared by everything that works for the call.
+///
+/// What is folded is shared with the journal: if the call is cancelled and nobody closes the entry, the journal seals it with its reads and refusals.
 #[derive(Debug)]
 pub struct ToolEntry {
     journal: Arc<Journal>,
     seq: u32,
-    folded: Mutex<Folded>,
+    folded: Arc<Fold>,
 }
+
+/// What a tool call did, until its entry is sealed.
+#[derive(Debug, Default)]
+pub(super) struct Fold(Mutex<Folded>);
 
 #[derive(Debug, Default)]
 struct Folded {
@@ -132,8 +138,8 @@ pub enum ToolOutcome {
 }
 
 impl ToolEntry {
-    pub(crate) fn new(journal: Arc<Journal>, seq: u32) -> Self {
-        Self { journal, seq, folded: Mutex::default() }
+    pub(super) fn new(journal: Arc<Journal>, seq: u32, folded: Arc<Fold>) -> Self {
+        Self { journal, seq, folded }
     }
 
     /// The number of the entry.
@@ -166,7 +172,7 @@ impl ToolEntry {
 
     /// Says how a read or ambient call ended: `ordinal` is that of its [`Recorded`] permit.
     pub fn answered(&self, ordinal: u32, end: End) {
-        let mut folded = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folded = self.folded.lock();
         if let Some(line) = usize::try_from(ordinal).ok().and_then(|index| folded.lines.get_mut(index)) {
             line.end = end;
         }
@@ -218,18 +224,27 @@ impl ToolEntry {
             ToolOutcome::Blocked { reason, message } => (ActionStatus::Blocked, Some(reason), message),
             ToolOutcome::Failed { reason, message } => (ActionStatus::Failed, Some(reason), message),
         };
-        let folded = std::mem::take(&mut *self.folded.lock().unwrap_or_else(PoisonError::into_inner));
-        let reads = folded.into_reads(self.journal.redactor())?;
-        self.journal.seal_tool(self.seq, Outcome { status, reason, result, reads }).await
+        self.journal.seal_tool(self.seq, Outcome { status, reason, result, reads: None }).await
     }
 
     fn fold(&self, call: Asked, end: End) -> u32 {
-        let mut folded = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folded = self.folded.lock();
         if matches!(end, End::Denied(_)) {
             folded.denied = folded.denied.saturating_add(1);
         }
         folded.lines.push(Line { call, end });
         u32::try_from(folded.lines.len() - 1).unwrap_or(u32::MAX)
+    }
+}
+
+impl Fold {
+    /// Everything so far, as it stands in the entry. Nothing is left behind.
+    pub(super) fn take(&self, redactor: &Redactor) -> Result<Option<Reads>, Error> {
+        std::mem::take(&mut *self.lock()).into_reads(redactor)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Folded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
