@@ -152,7 +152,7 @@ pub struct Door {
 
 impl Broker for Door {
     fn perform(&self, request: Request) -> Answering<'_> {
-        Box::pin(self.serve(request))
+        Box::pin(async { self.serve(request).await.map_err(|error| redacted_error(error, &self.shared.redactor)) })
     }
 }
 
@@ -318,7 +318,10 @@ impl Door {
             Err(error) => Outcome::Failed(error.to_string()),
         };
         self.shared.observer.tell(&Event::Effect { call: self.call.to_string(), seq, what, outcome: shown });
-        written.map_err(|error| unrecorded(&error))?;
+        if let Err(error) = written {
+            tracing::error!(%error, seq, "a change was made, and its outcome could not be recorded");
+            return Err(CallError::Internal(format!("entry-{seq}-has-no-outcome")));
+        }
         outcome.map(Answer::Receipt)
     }
 
@@ -334,6 +337,7 @@ impl Door {
     }
 
     fn decided(&self, what: String, tier: Option<Tier>, action: Option<&ActionId>, verdict: Verdict) {
+        let what = self.shared.redactor.text(&what).into_owned();
         tracing::info!(tool = %self.tool, call = %what, ?verdict, "decided");
         self.shared.observer.tell(&Event::Decided {
             call: self.call.to_string(),
@@ -376,6 +380,20 @@ fn unrecorded(error: &crate::audit::Error) -> CallError {
             tracing::error!(%error, "the record could not be written");
             CallError::Unavailable { message: "the record cannot be written, so nothing may happen".to_owned(), retry_after_ms: None }
         }
+    }
+}
+
+/// Takes secrets out of an error in the words of the world.
+fn redacted_error(error: CallError, redactor: &Redactor) -> CallError {
+    let clean = |text: String| redactor.text(&text).into_owned();
+    match error {
+        CallError::Denied { code, action, message } => CallError::Denied { code, action, message: clean(message) },
+        CallError::NotFound(what) => CallError::NotFound(clean(what)),
+        CallError::Conflict(what) => CallError::Conflict(clean(what)),
+        CallError::Invalid(what) => CallError::Invalid(clean(what)),
+        CallError::Unavailable { message, retry_after_ms } => CallError::Unavailable { message: clean(message), retry_after_ms },
+        CallError::BudgetExhausted(what) => CallError::BudgetExhausted(clean(what)),
+        CallError::Timeout | CallError::Internal(_) => error,
     }
 }
 

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::audit::escape_terminal_lines;
+
 /// Autonomous infrastructure agents for Kubernetes that act only through sandboxed skills, every call decided and recorded.
 #[derive(Debug, Parser)]
 #[command(name = "infraagent", version, propagate_version = true)]
@@ -49,7 +51,7 @@ pub async fn main() -> ExitCode {
         Command::Compile(args) => crate::compile::main(args),
     };
     result.unwrap_or_else(|error| {
-        anstream::eprintln!("error: {error:#}");
+        anstream::eprintln!("error: {}", escape_terminal_lines(&format!("{error:#}")));
         ExitCode::from(2)
     })
 }

@@ -1,6 +1,9 @@
 //! One tool call of the model: its reads and refused reads are noted in memory and folded into one entry when it ends.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use infraagent_api::run::{ActionStatus, Reads};
 use infraagent_guard::{
@@ -36,6 +39,8 @@ pub(super) struct Fold(Mutex<Folded>);
 struct Folded {
     lines: Vec<Line>,
     denied: i32,
+    /// Every code that a call was refused with, changes included.
+    refusals: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -173,6 +178,9 @@ impl ToolEntry {
     /// Says how a read or ambient call ended: `ordinal` is that of its [`Recorded`] permit.
     pub fn answered(&self, ordinal: u32, end: End) {
         let mut folded = self.folded.lock();
+        if let End::Denied(code) | End::Error(code) = &end {
+            folded.refusals.insert(code.clone());
+        }
         if let Some(line) = usize::try_from(ordinal).ok().and_then(|index| folded.lines.get_mut(index)) {
             line.end = end;
         }
@@ -181,6 +189,7 @@ impl ToolEntry {
     /// Records a refusal. A refused change gets an entry of its own, and its number is returned; everything else is folded, and so is a change when the record
     /// takes no more entries.
     pub async fn refused(&self, denial: &Denial) -> Result<Option<u32>, Error> {
+        self.note_refusal(denial.code.as_str());
         if let Some(mutation) = entry::mutation_of(denial) {
             match self.journal.refuse(Intent::denied(mutation, denial), denial).await {
                 Ok(seq) => return Ok(Some(seq)),
@@ -209,11 +218,15 @@ impl ToolEntry {
 
     /// Records the outcome of a change: `seq` is that of its [`Recorded`] permit.
     pub async fn outcome(&self, seq: u32, outcome: MutationOutcome) -> Result<(), Error> {
+        if let MutationOutcome::Failed { reason, message: _ } = &outcome {
+            self.note_refusal(reason);
+        }
         self.journal.outcome(seq, outcome).await
     }
 
     /// Writes a proposal down for a human. Returns its number.
     pub async fn propose(&self, proposal: &Proposal) -> Result<u32, Error> {
+        self.note_refusal(infraagent_guard::Code::ApprovalRequired.as_str());
         self.journal.propose(proposal).await
     }
 
@@ -225,6 +238,15 @@ impl ToolEntry {
             ToolOutcome::Failed { reason, message } => (ActionStatus::Failed, Some(reason), message),
         };
         self.journal.seal_tool(self.seq, Outcome { status, reason, result, reads: None }).await
+    }
+
+    /// Whether a call of this tool call really ended with this code. A skill can answer any error that it likes, also one that nobody gave it.
+    pub fn has_refused(&self, code: &str) -> bool {
+        self.folded.lock().refusals.contains(code)
+    }
+
+    fn note_refusal(&self, code: &str) {
+        self.folded.lock().refusals.insert(code.to_owned());
     }
 
     fn fold(&self, call: Asked, end: End) -> u32 {
@@ -251,7 +273,7 @@ impl Fold {
 impl Folded {
     /// Everything counted and hashed, the first calls listed. The journal drops listed calls that do not fit.
     fn into_reads(self, redactor: &Redactor) -> Result<Option<Reads>, Error> {
-        let Self { lines, denied } = self;
+        let Self { lines, denied, refusals: _ } = self;
         if lines.is_empty() {
             return Ok(None);
         }

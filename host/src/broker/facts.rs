@@ -31,7 +31,7 @@ pub use self::data::{DataResource, InvalidDataResource};
 use self::{ancestry::Ancestry, consequences::Lineage};
 use super::{
     cooldown::{CooldownKey, Cooldowns},
-    object,
+    object, projection,
     world::{World, WorldError},
 };
 
@@ -164,13 +164,18 @@ fn node<P>(context: &Context<'_, P>, effect: &Effect, target: &Value) -> Fact {
     if carries { Fact::Clear } else { Fact::Impact }
 }
 
+/// Errors are not told: an expression is its author's, and could make an error say what it saw.
 async fn preconditions<P: Preconditions>(context: &Context<'_, P>, object: &Value) -> Fact {
+    if context.action.preconditions.is_empty() {
+        return Fact::Clear;
+    }
+    let object = &projection::clean(object);
     let mut fact = Fact::Clear;
     for condition in &context.action.preconditions {
         fact = fact.or(match context.preconditions.evaluate(&condition.cel, object).await {
             Ok(true) => Fact::Clear,
             Ok(false) => Fact::Impact,
-            Err(error) => Fact::Unknown(error.to_string()),
+            Err(_) => Fact::Unknown("an expression has no answer".to_owned()),
         });
     }
     fact

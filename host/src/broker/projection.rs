@@ -31,6 +31,13 @@ pub(crate) fn project(object: Value, group: &str, resource: &str, select: &Selec
     }
 }
 
+/// The whole object without what never leaves: what a pre-condition is evaluated over, so that its answer tells nothing that a read would not.
+pub(crate) fn clean(object: &Value) -> Value {
+    let mut object = object.clone();
+    strip(&mut object);
+    object
+}
+
 /// Removes what never leaves, at any depth: pod templates and custom resources nest both.
 fn strip(value: &mut Value) {
     match value {

@@ -6,7 +6,7 @@ pub mod timeline;
 
 use std::{
     collections::BTreeMap,
-    io::Write as _,
+    io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{Arc, atomic::AtomicU64},
@@ -26,7 +26,7 @@ use infraagent_sandbox::{
 use jiff::Timestamp;
 
 use crate::{
-    audit::{AuditKey, FileSink, Journal, Redactor, Setup, Sink, escape_terminal},
+    audit::{AuditKey, FileSink, Journal, Redactor, Setup, Sink, escape_terminal, escape_terminal_lines},
     broker::{Shared, cooldown::Cooldowns, executor::Executor, snapshot::Snapshot, state::State},
     cel,
     compile::{CompileLimits, Compiler, Flags},
@@ -53,7 +53,7 @@ Examples:
 
 INFRAAGENT_LOG says what is logged to standard error, for example `info` or `skill=debug`.
 
-Exit codes: 0 the run Succeeded or Escalated, 1 it Failed, 3 it was Blocked, 2 it could not start.")]
+Exit codes: 0 the run Succeeded or Escalated, 1 it Failed, 3 it was Blocked, 2 it could not start, or its record could not be closed.")]
 pub struct Args {
     /// File with the InfraAgent
     #[arg(long, value_name = "FILE")]
@@ -222,10 +222,12 @@ async fn prepare(args: Args) -> anyhow::Result<(Prepared, Vec<Component>, Snapsh
     };
     journal.describe(run.model.id(), run.skills.iter().map(resolved).collect()).await?;
 
-    let observer = match output {
+    let shown = match output {
         None => timeline::observer(anstream::stdout()),
         Some(_) => timeline::observer(anstream::stderr()),
     };
+    let secrets = Arc::clone(&redactor);
+    let observer = Observer::new(move |event| shown.tell(&event.redacted(&secrets)));
     Ok((Prepared { run, lookup, provider, observer, redactor, journal, record, output }, components, snapshot))
 }
 
@@ -278,6 +280,8 @@ fn print(run: &AgentRun, output: Output) -> anyhow::Result<()> {
         Output::Json => serde_json::to_string_pretty(run)? + "\n",
         Output::Yaml => serde_saphyr::to_string(run)?,
     };
+    // Both formats keep what a program reads as it is; on a terminal nothing of the world is active.
+    let text = if std::io::stdout().is_terminal() { escape_terminal_lines(&text) } else { text.into() };
     std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 

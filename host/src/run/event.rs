@@ -8,9 +8,12 @@ use infraagent_api::{
 };
 use serde_json::Value;
 
-use crate::llm::{ToolStatus, Usage};
+use crate::{
+    audit::Redactor,
+    llm::{ToolStatus, Usage},
+};
 
-/// Something happened. Texts that come from the world are redacted already, and not yet escaped for a terminal.
+/// Something happened. Texts are not yet escaped for a terminal; [`Event::redacted`] takes secrets out of them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The run begins.
@@ -95,6 +98,47 @@ pub enum Event {
     },
     /// The run has ended.
     Ended(Ended),
+}
+
+impl Event {
+    /// The same without secrets: for whoever shows it.
+    pub fn redacted(&self, redactor: &Redactor) -> Self {
+        let clean = |text: &mut String| *text = redactor.text(text).into_owned();
+        let mut event = self.clone();
+        match &mut event {
+            Self::Started(_) | Self::TurnStarted { .. } | Self::Replied { .. } => {}
+            Self::Said { text } => clean(text),
+            Self::ToolStarted { call: _, tool, arguments } => {
+                clean(tool);
+                redactor.json(arguments);
+            }
+            Self::Decided { call: _, what, tier: _, action: _, verdict } => {
+                clean(what);
+                if let Verdict::Deny { code: _, reason } = verdict {
+                    clean(reason);
+                }
+            }
+            Self::Effect { call: _, seq: _, what, outcome } => {
+                clean(what);
+                if let Outcome::Failed(why) = outcome {
+                    clean(why);
+                }
+            }
+            Self::ToolEnded { call: _, tool, status: _, summary, took: _ } => {
+                clean(tool);
+                clean(summary);
+            }
+            Self::Finding { severity: _, resource, message } => {
+                resource.as_mut().map(clean);
+                clean(message);
+            }
+            Self::Ended(ended) => {
+                ended.report.as_mut().map(clean);
+                ended.reason.as_mut().map(clean);
+            }
+        }
+        event
+    }
 }
 
 /// The run begins.

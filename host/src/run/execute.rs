@@ -74,6 +74,7 @@ impl SkillTools {
         let Ended { result, usage, log } = loaded.skill.invoke(&call.name, &call.arguments.to_string(), &self.run, &limits, door).await;
         tracing::debug!(tool = %call.name, ?usage, "tool call ended");
         if !log.is_empty() {
+            let log = self.shared.redactor.text(&log);
             tracing::info!(target: "skill", tool = %call.name, ?log, "skill output");
         }
         match result {
@@ -83,17 +84,18 @@ impl SkillTools {
                 let recorded = ToolOutcome::Executed { result: text.clone() };
                 (Outcome { status: ToolStatus::Ok, text, trust: Trust::World { source: format!("tool {}", call.name) }, summary }, recorded)
             }
-            Err(failure) => self.failed(call, failure),
+            Err(failure) => self.failed(call, failure, entry),
         }
     }
 
-    /// An error in the skill's own words is data; one of the host's is the host's.
-    fn failed(&self, call: &ToolCall, failure: Failure) -> (Outcome, ToolOutcome) {
+    /// An error in the skill's own words is data; one of the host's is the host's. A refusal is one only if the host refused something with that code.
+    fn failed(&self, call: &ToolCall, failure: Failure, entry: &ToolEntry) -> (Outcome, ToolOutcome) {
         let text = self.shared.redactor.text(&failure.to_string()).into_owned();
+        let exhausted = Code::BudgetExhausted.as_str();
         let blocked = match &failure {
-            Failure::Guest(CallError::Denied { code, action: _, message: _ })
-            | Failure::Refused(CallError::Denied { code, action: _, message: _ }) => Some(code.clone()),
-            Failure::Guest(CallError::BudgetExhausted(_)) => Some(Code::BudgetExhausted.as_str().to_owned()),
+            Failure::Guest(CallError::Denied { code, action: _, message: _ }) if entry.has_refused(code) => Some(code.clone()),
+            Failure::Refused(CallError::Denied { code, action: _, message: _ }) => Some(code.clone()),
+            Failure::Guest(CallError::BudgetExhausted(_)) if entry.has_refused(exhausted) => Some(exhausted.to_owned()),
             Failure::Guest(_)
             | Failure::Refused(_)
             | Failure::Limit { .. }
@@ -136,7 +138,7 @@ impl Tools for SkillTools {
         };
         let (outcome, recorded) = match (self.tools.get(&call.name), ToolName::parse(&call.name)) {
             (Some(loaded), Ok(tool)) => self.invoke(call, until, loaded, tool, &entry).await,
-            (Some(_), Err(_)) | (None, _) => self.failed(call, Failure::UnknownTool(call.name.escape_debug().to_string())),
+            (Some(_), Err(_)) | (None, _) => self.failed(call, Failure::UnknownTool(call.name.escape_debug().to_string()), &entry),
         };
         match entry.close(recorded).await {
             Ok(()) => outcome,
@@ -152,14 +154,13 @@ impl Tools for SkillTools {
         let about = finding.about.as_ref().map(ToString::to_string);
         match self.shared.finding(finding).await {
             Ok(()) => Outcome::host(ToolStatus::Ok, "recorded"),
-            Err(error @ CallError::Denied { .. }) => {
+            Err(CallError::Denied { code, action: _, message }) => {
                 let Ok(entry) =
                     self.shared.journal.tool(finding::NAME, &about.unwrap_or_default(), &format!("{} {}", call.name, call.arguments)).await
                 else {
-                    return Outcome::host(ToolStatus::Blocked, error.to_string());
+                    return Outcome::host(ToolStatus::Blocked, message);
                 };
-                let message = error.to_string();
-                let recorded = ToolOutcome::Blocked { reason: Code::OutOfScope.as_str().to_owned(), message: message.clone() };
+                let recorded = ToolOutcome::Blocked { reason: code, message: message.clone() };
                 match entry.close(recorded).await {
                     Ok(()) => Outcome::host(ToolStatus::Blocked, message),
                     Err(error) => Outcome::error(format!("the refusal could not be recorded: {error}")),
