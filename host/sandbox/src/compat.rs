@@ -13,6 +13,9 @@ use wasmtime_wasi::{
 
 use crate::{limits::Limits, outcome::printable, session::Session};
 
+/// The most random bytes in one call: a guest that wants more is ended.
+const MAX_RANDOM: u64 = 64 * 1024;
+
 /// The host's side of the profile for one tool call.
 pub(crate) struct Compat {
     context: WasiCtx,
@@ -27,7 +30,13 @@ impl Compat {
         let (out, error) = (MemoryOutputPipe::new(capacity), MemoryOutputPipe::new(capacity));
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles as usize);
-        let context = WasiCtx::builder().stdout(out.clone()).stderr(error.clone()).allow_tcp(false).allow_udp(false).build();
+        let context = WasiCtx::builder()
+            .stdout(out.clone())
+            .stderr(error.clone())
+            .allow_tcp(false)
+            .allow_udp(false)
+            .max_random_size(MAX_RANDOM)
+            .build();
         Self { context, table, out, error }
     }
 

@@ -57,11 +57,12 @@ pub async fn run(engine: &Engine, code: &Authentic) -> Result<Vec<ToolDescriptio
     let limits = Limits::DEFAULT;
     let _turn = engine.turn().await;
     let mut store = engine.store(Session::new(&limits, Arc::new(Nobody), None));
+    let processor = store.data().processor();
     let run = async {
         let describer = pre.instantiate_async(&mut store).await?;
         describer.infraagent_skill_description().call_describe(&mut store).await
     };
-    let ended = timeout(limits.wall, run).await;
+    let ended = timeout(limits.wall, processor.count(run)).await;
     let tools = settle(ended, store.data()).map_err(DescribeError::Failed)?;
     if tools.is_empty() || tools.len() > MAX_TOOLS {
         return Err(DescribeError::Invalid(format!("the describer names {} tools; a skill has 1 to {MAX_TOOLS}", tools.len())));

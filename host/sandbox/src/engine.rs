@@ -24,6 +24,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// What stays mapped of a slot's memory, stack and table between calls: enough for most calls of most skills.
 const KEEP_RESIDENT: usize = 128 * 1024;
 
+/// Evaluations at the same time, beside the tool calls. They are short and never wait for anything.
+const EVALUATIONS: u32 = 4;
+
 /// How the engine is sized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EngineConfig {
@@ -65,6 +68,7 @@ pub struct Engine {
 struct Inner {
     engine: wasmtime::Engine,
     turns: Semaphore,
+    evaluations: Semaphore,
     pooled: bool,
     fingerprint: [u8; 32],
     /// Dropping it ends the clock.
@@ -82,7 +86,9 @@ impl Engine {
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let EngineConfig { instances, pooling } = config;
         let instances = instances.max(1);
-        let pool = pooling.then(|| wasmtime::Engine::new(settings().allocation_strategy(pool(instances))).ok()).flatten();
+        let pool = pooling
+            .then(|| wasmtime::Engine::new(settings().allocation_strategy(pool(instances.saturating_add(EVALUATIONS)))).ok())
+            .flatten();
         let pooled = pool.is_some();
         let engine = match pool {
             Some(engine) => engine,
@@ -121,13 +127,19 @@ impl Engine {
         let mut hasher = Fingerprint(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
         env!("CARGO_PKG_VERSION").hash(&mut hasher);
-        let turns = Semaphore::new(instances as usize);
-        Self { inner: Arc::new(Inner { engine, turns, pooled, fingerprint: hasher.0.finalize().into(), _clock: clock }) }
+        let (turns, evaluations) = (Semaphore::new(instances as usize), Semaphore::new(EVALUATIONS as usize));
+        Self { inner: Arc::new(Inner { engine, turns, evaluations, pooled, fingerprint: hasher.0.finalize().into(), _clock: clock }) }
     }
 
     /// Waits until fewer than the allowed number of calls run: the pool itself does not wait, it fails.
     pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.inner.turns.acquire().await.ok()
+    }
+
+    /// The same for evaluations, which have slots of their own: a tool call that waits for one holds a slot already, so with the same slots all calls together
+    /// could wait for each other.
+    pub(crate) async fn evaluation_turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.inner.evaluations.acquire().await.ok()
     }
 
     pub(crate) fn linker(&self) -> Linker<Session> {
@@ -140,8 +152,8 @@ impl Engine {
         let mut store = Store::new(&self.inner.engine, session);
         store.limiter(|session| &mut session.meter);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut store| {
-            store.data_mut().tick()?;
+        store.epoch_deadline_callback(|store| {
+            store.data().tick()?;
             Ok(UpdateDeadline::Yield(1))
         });
         store.set_hostcall_fuel(usize::try_from(hostcall_fuel).unwrap_or(usize::MAX));

@@ -72,11 +72,12 @@ impl Skill {
         let compat = self.admitted.is_compat().then(|| Box::new(Compat::new(limits)));
         let mut store = self.engine.store(Session::new(limits, broker, compat));
         let call = guest::Invocation { run_id: run_id.to_owned(), tool: tool.to_owned(), arguments: arguments.to_owned() };
+        let processor = store.data().processor();
         let run = async {
             let instance = self.pre.instantiate_async(&mut store).await?;
             instance.infraagent_skill_skill().call_invoke(&mut store, &call).await
         };
-        let ended = timeout(limits.wall, run).await;
+        let ended = timeout(limits.wall, processor.count(run)).await;
         let answered = settle(ended, store.data());
         let session = store.data();
         let result = answered.and_then(|answer| match answer {

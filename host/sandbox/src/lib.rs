@@ -10,6 +10,7 @@ mod bindings;
 mod capabilities;
 mod compat;
 mod contract;
+mod processor;
 mod scan;
 mod session;
 

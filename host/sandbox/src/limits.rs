@@ -11,7 +11,7 @@ const MIB: u64 = 1024 * 1024;
 pub struct Limits {
     /// Linear memory in bytes, summed over all memories.
     pub memory: u64,
-    /// Time on the processor, host calls left out.
+    /// Time on the processor, the broker's left out.
     pub cpu: Duration,
     /// Time on the clock, host calls included.
     pub wall: Duration,

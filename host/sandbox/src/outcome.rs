@@ -31,7 +31,7 @@ pub struct Output {
 /// What a tool call used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Time on the processor, as far as ticks tell.
+    /// Time on the processor, the broker's left out.
     pub cpu: Duration,
     /// Time on the clock.
     pub wall: Duration,

@@ -60,25 +60,27 @@ impl Evaluator {
 
     /// The value of an expression as JSON text. `variables` is a JSON object.
     pub async fn evaluate(&self, expression: &str, variables: &str) -> Result<String, EvaluationError> {
-        let _turn = self.engine.turn().await;
         let mut store = self.engine.store(Session::new(&self.limits, Arc::new(Nobody), None));
+        let processor = store.data().processor();
         let run = async {
+            let _turn = self.engine.evaluation_turn().await;
             let evaluator = self.pre.instantiate_async(&mut store).await?;
             evaluator.call_evaluate(&mut store, expression, variables).await
         };
-        let ended = timeout(self.limits.wall, run).await;
+        let ended = timeout(self.limits.wall, processor.count(run)).await;
         answer(settle(ended, store.data()))
     }
 
     /// Whether an expression parses.
     pub async fn check(&self, expression: &str) -> Result<(), EvaluationError> {
-        let _turn = self.engine.turn().await;
         let mut store = self.engine.store(Session::new(&self.limits, Arc::new(Nobody), None));
+        let processor = store.data().processor();
         let run = async {
+            let _turn = self.engine.evaluation_turn().await;
             let evaluator = self.pre.instantiate_async(&mut store).await?;
             evaluator.call_check(&mut store, expression).await
         };
-        let ended = timeout(self.limits.wall, run).await;
+        let ended = timeout(self.limits.wall, processor.count(run)).await;
         answer(settle(ended, store.data()))
     }
 }

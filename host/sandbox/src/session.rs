@@ -15,9 +15,9 @@ use wasmtime::ResourceLimiter;
 use crate::{
     broker::{Answer, Broker, CallError, Request},
     compat::Compat,
-    engine::TICK,
     limits::{Limit, Limits},
     outcome::{Failure, Stop, Usage, printable},
+    processor::Processor,
 };
 
 /// A call, and the action it claims.
@@ -32,9 +32,7 @@ pub(crate) struct Session {
     pub(crate) last_error: Option<String>,
     broker: Arc<dyn Broker>,
     started: Instant,
-    /// Spent waiting for the broker.
-    waited: Duration,
-    ticks: u32,
+    processor: Arc<Processor>,
     host_calls: u32,
     egress: u64,
     log_lines: u32,
@@ -62,8 +60,7 @@ impl Session {
             last_error: None,
             broker,
             started: Instant::now(),
-            waited: Duration::ZERO,
-            ticks: 0,
+            processor: Arc::new(Processor::new()),
             host_calls: 0,
             egress: 0,
             log_lines: 0,
@@ -73,15 +70,19 @@ impl Session {
         }
     }
 
-    /// One tick of the clock went by while the guest computed. An error ends it.
-    pub(crate) fn tick(&mut self) -> Result<(), Stop> {
-        self.ticks = self.ticks.saturating_add(1);
+    /// Looks at a guest that computes, once per tick of the clock. An error ends it.
+    pub(crate) fn tick(&self) -> Result<(), Stop> {
         if self.cpu() > self.limits.cpu { Err(self.stop(Limit::Cpu)) } else { Ok(()) }
     }
 
-    /// What the guest computed. Ticks count too much when it often waits a little, the clock when the machine is busy: the smaller one is nearer.
+    /// What the guest computed, host functions included, the broker left out.
     pub(crate) fn cpu(&self) -> Duration {
-        TICK.saturating_mul(self.ticks).min(self.started.elapsed().saturating_sub(self.waited))
+        self.processor.spent()
+    }
+
+    /// What counts the guest: whoever runs it must run it inside.
+    pub(crate) fn processor(&self) -> Arc<Processor> {
+        Arc::clone(&self.processor)
     }
 
     pub(crate) fn exceeded(&self) -> Option<Limit> {
@@ -167,10 +168,8 @@ impl Session {
     }
 
     async fn ask(&mut self, request: Request) -> Result<Answer, CallError> {
-        let asked = Instant::now();
-        let answer = self.broker.perform(request).await;
-        self.waited = self.waited.saturating_add(asked.elapsed());
-        answer
+        let broker = &self.broker;
+        self.processor.leave_out(async move { broker.perform(request).await }).await
     }
 
     pub(crate) fn remember_error(&mut self, line: &str) {

@@ -115,6 +115,55 @@ fn bytes_that_are_no_component_or_a_bomb_are_refused_before_anything_else() {
     );
 }
 
+/// A number as binaries have it.
+fn number(mut n: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while n >= 128 {
+        bytes.push((n % 128) as u8 | 128);
+        n /= 128;
+    }
+    bytes.push(n as u8);
+    bytes
+}
+
+/// A section with a list: how many items it says that it has, and their bytes.
+fn section(id: u8, count: usize, items: &[u8]) -> Vec<u8> {
+    let count = number(count);
+    [vec![id], number(count.len() + items.len()), count, items.to_vec()].concat()
+}
+
+/// A component of core modules, then of further sections.
+fn of_modules(modules: &[Vec<u8>], more: &[u8]) -> Vec<u8> {
+    let modules = modules.iter().flat_map(|sections| {
+        let module = [&b"\0asm\x01\0\0\0"[..], sections].concat();
+        [vec![1], number(module.len()), module].concat()
+    });
+    b"\0asm\x0d\0\x01\0".iter().copied().chain(modules).chain(more.iter().copied()).collect()
+}
+
+#[test]
+fn declarations_are_counted_over_all_levels_before_they_are_read() {
+    let types = |count: usize| section(1, count, &[0x60, 0, 0].repeat(count));
+    let group = [vec![0x4e], number(600_000), [0x5f, 0].repeat(600_000)].concat();
+    let exports = |each: &[u8]| [vec![1], number(60_000), each.repeat(60_000)].concat().repeat(2);
+    let declarations = [vec![0x42], number(300_000), [1, 0x40, 0, 1, 0].repeat(300_000)].concat();
+    let table: Vec<(&str, Vec<u8>)> = vec![
+        ("other items", of_modules(&[types(60_000), types(60_000)], &[])),
+        ("other items", of_modules(&[section(1, 4_000_000_000, &[0x60, 0, 0])], &[])),
+        ("other items", of_modules(&[section(2, 100_001, &[0])], &[])),
+        ("other items", of_modules(&[], &section(2, 2, &exports(&[0, 0, 0])))),
+        ("other items", of_modules(&[], &section(5, 2, &exports(&[0, 0, 1, 0])))),
+        ("functions", of_modules(&[[types(1), section(3, 200_001, &[0].repeat(200_001))].concat()], &[])),
+        ("bytes of types", of_modules(&[section(1, 1, &group)], &[])),
+        ("bytes of types", of_modules(&[], &section(7, 1, &declarations))),
+    ];
+    for (what, bytes) in table {
+        let refusals = admission::admit(&bytes).expect_err("a bomb");
+        assert!(refusals[0].code == "too-complex" && refusals[0].message.contains(what), "{what}: {refusals:?}");
+    }
+    assert_eq!(codes(&of_modules(&[types(45_000), types(45_000)], &[])), ["manifest-missing", "export-missing"]);
+}
+
 #[test]
 fn a_manifest_counts_only_at_the_top_and_only_once() {
     let inner = packed(&guest("", "", ""));

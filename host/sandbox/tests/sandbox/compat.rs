@@ -1,5 +1,7 @@
 //! Components that were built against WASI: what they get, and what they do not.
 
+use std::time::Duration;
+
 use infraagent_sandbox::limits::Limits;
 
 use crate::support::{Recorder, code, component, load};
@@ -14,10 +16,13 @@ world wasi {
   import wasi:cli/environment@0.2.6;
   import wasi:cli/exit@0.2.6;
   import wasi:filesystem/preopens@0.2.6;
+  import wasi:random/random@0.2.6;
+  import wasi:clocks/monotonic-clock@0.2.6;
   export infraagent:skill/skill@0.1.0;
 }
 package wasi:io@0.2.6 {
   interface error { resource error; }
+  interface poll { resource pollable { block: func(); } }
   interface streams {
     use error.{error};
     variant stream-error { last-operation-failed(error), closed }
@@ -28,6 +33,12 @@ package wasi:cli@0.2.6 {
   interface stdout { use wasi:io/streams@0.2.6.{output-stream}; get-stdout: func() -> output-stream; }
   interface environment { get-environment: func() -> list<tuple<string, string>>; get-arguments: func() -> list<string>; }
   interface exit { exit: func(status: result); }
+}
+package wasi:random@0.2.6 {
+  interface random { get-random-bytes: func(len: u64) -> list<u8>; }
+}
+package wasi:clocks@0.2.6 {
+  interface monotonic-clock { use wasi:io/poll@0.2.6.{pollable}; subscribe-duration: func(when: u64) -> pollable; }
 }
 package wasi:filesystem@0.2.6 {
   interface types { resource descriptor; }
@@ -90,4 +101,27 @@ async fn environment_and_filesystem_are_empty_and_exit_ends_the_guest() {
     let all = format!("{}{}{} (call $exit (i32.const 0))", empty("environment"), empty("arguments"), empty("directories"));
     let outcome = load(&guest(imports, &all)).invoke("work", "{}", "run-1", &Limits::DEFAULT, Recorder::new()).await;
     assert_eq!(outcome.result.unwrap_err().to_string(), "the skill crashed: exit");
+}
+
+#[tokio::test]
+async fn random_bytes_are_few_in_one_call() {
+    let imports = r#"(import "wasi:random/random@0.2.6" "get-random-bytes" (func $random (param i64 i32)))"#;
+    let ask = |bytes: u32| guest(imports, &format!("(call $random (i64.const {bytes}) (i32.const 2048))"));
+    let outcome = load(&ask(32 * 1024)).invoke("work", "{}", "run-1", &Limits::DEFAULT, Recorder::new()).await;
+    assert_eq!(code(&outcome), "ok", "{:?}", outcome.result);
+    let outcome = load(&ask(64 * 1024 + 1)).invoke("work", "{}", "run-1", &Limits::DEFAULT, Recorder::new()).await;
+    let failure = outcome.result.expect_err("too many").to_string();
+    assert!(failure.contains("contract-violation") && failure.contains("exceeds limit 65536"), "{failure}");
+}
+
+#[tokio::test]
+async fn a_guest_that_sleeps_costs_no_cpu() {
+    let imports = r#"
+        (import "wasi:clocks/monotonic-clock@0.2.6" "subscribe-duration" (func $after (param i64) (result i32)))
+        (import "wasi:io/poll@0.2.6" "[method]pollable.block" (func $block (param i32)))"#;
+    let skill = load(&guest(imports, "(call $block (call $after (i64.const 300000000)))"));
+    let limits = Limits { cpu: Duration::from_millis(100), ..Limits::DEFAULT };
+    let outcome = skill.invoke("work", "{}", "run-1", &limits, Recorder::new()).await;
+    assert_eq!(code(&outcome), "ok", "{:?}", outcome.result);
+    assert!(outcome.usage.wall >= Duration::from_millis(300) && outcome.usage.cpu < Duration::from_millis(100), "{:?}", outcome.usage);
 }

@@ -52,6 +52,40 @@ async fn a_loop_of_bulk_copies_is_bounded_too() {
     ends_with("cpu-budget", &guest_with_memory("(memory (export \"memory\") 64)", "", "", copy), &limits()).await;
 }
 
+/// Time of this thread on the processor.
+fn on_processor() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.try_into().expect("positive"), now.tv_nsec.try_into().expect("positive"))
+}
+
+#[tokio::test]
+async fn what_takes_long_between_two_ticks_counts_in_full() {
+    // Between two looks at the guest lie sixteen copies of 32 MiB, which take far longer than a tick.
+    let copies = "(memory.copy (i32.const 0) (i32.const 33554432) (i32.const 33554432))".repeat(16);
+    let copies = format!("(loop $forever {copies} (br $forever))");
+    let skill = load(&guest_with_memory("(memory (export \"memory\") 1024)", "", "", &copies));
+    let limits = Limits { cpu: Duration::from_millis(600), memory: 128 << 20, wall: Duration::from_secs(60), ..Limits::DEFAULT };
+    let before = on_processor();
+    let outcome = skill.invoke("work", "{}", "run-1", &limits, Recorder::new()).await;
+    let spent = on_processor().saturating_sub(before);
+    assert_eq!(code(&outcome), "cpu-budget", "{outcome:?}");
+    assert!(outcome.usage.cpu >= limits.cpu && outcome.usage.cpu <= spent, "{:?} of {spent:?}", outcome.usage);
+    // Dropping the instance is the host's.
+    assert!(spent < outcome.usage.cpu * 3 / 2, "{:?} of {spent:?}", outcome.usage);
+}
+
+#[tokio::test]
+async fn what_the_broker_computes_is_not_the_guests() {
+    let broker = Recorder::with(Duration::ZERO, |_| {
+        let until = on_processor() + Duration::from_millis(200);
+        while on_processor() < until {}
+        Ok(Answer::Json("{}".into()))
+    });
+    let outcome = run(&guest(SITE, "", &format!("(call $describe (i32.const {RESULT}))")), &limits(), &broker).await;
+    assert_eq!(code(&outcome), "ok", "{outcome:?}");
+    assert!(outcome.usage.cpu < Duration::from_millis(100), "{:?}", outcome.usage);
+}
+
 #[tokio::test]
 async fn waiting_costs_no_cpu_but_the_clock_goes_on() {
     let broker = Recorder::with(Duration::from_secs(60), |_| Ok(Answer::Json("{}".into())));

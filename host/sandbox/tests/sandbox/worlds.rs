@@ -1,15 +1,18 @@
 //! The describer and the evaluator: worlds without imports.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use infraagent_sandbox::{
+    broker::{Answer, Broker},
     describe::{self, DescribeError},
+    engine::{Engine, EngineConfig},
+    instance::Skill,
     limits::Limits,
     outcome::Failure,
     pure::{EvaluationError, Evaluator},
 };
 
-use crate::support::{ENGINE, component, guest};
+use crate::support::{ENGINE, RESULT, Recorder, SITE, admitted, component, guest, packed};
 
 const MEMORY: &str = r#"(memory (export "memory") 2)
     (global $next (mut i32) (i32.const 65536))
@@ -46,7 +49,7 @@ async fn a_describer_tells_its_tools() {
 async fn a_describer_that_is_none_is_refused() {
     let refused = describe::describe(&ENGINE, &guest("", "", "")).await;
     assert!(matches!(refused, Err(DescribeError::Refused(_))), "{refused:?}");
-    let importing = describe::describe(&ENGINE, &guest(crate::support::SITE, "", "")).await;
+    let importing = describe::describe(&ENGINE, &guest(SITE, "", "")).await;
     assert!(matches!(&importing, Err(DescribeError::Refused(refusals)) if refusals[0].code == "import-not-allowed"), "{importing:?}");
     let broken = describe::describe(&ENGINE, &describer("no", "")).await;
     assert!(matches!(&broken, Err(DescribeError::Invalid(problem)) if problem.contains("not JSON")), "{broken:?}");
@@ -55,7 +58,7 @@ async fn a_describer_that_is_none_is_refused() {
 }
 
 /// `evaluate` answers `42` unless the expression is one byte long, and never returns if it is two bytes long; `check` refuses everything.
-fn evaluator() -> Evaluator {
+fn evaluator(engine: &Engine) -> Evaluator {
     let core = format!(
         r#"(module {MEMORY}
             (data (i32.const 16) "42") (data (i32.const 32) "bad\1b")
@@ -70,16 +73,41 @@ fn evaluator() -> Evaluator {
     let component = component(&core, "evaluator", &wit);
     Evaluator::admit(&component).expect("it imports nothing");
     let limits = Limits { cpu: Duration::from_millis(50), ..Limits::DEFAULT };
-    Evaluator::load(&ENGINE, &ENGINE.compile_trusted(&component).expect("it compiles"), limits).expect("it loads")
+    Evaluator::load(engine, &engine.compile_trusted(&component).expect("it compiles"), limits).expect("it loads")
 }
 
 #[tokio::test]
 async fn an_evaluator_answers_refuses_and_is_bounded() {
-    let evaluator = evaluator();
+    let evaluator = evaluator(&ENGINE);
     assert_eq!(evaluator.evaluate("xyz", "{}").await.as_deref(), Ok("42"));
     assert_eq!(evaluator.evaluate("x", "{}").await, Err(EvaluationError::Expression("bad\\u{1b}".into())));
     assert!(matches!(evaluator.evaluate("xy", "{}").await, Err(EvaluationError::Failed(failure)) if failure.code() == "cpu-budget"));
     assert_eq!(evaluator.check("xyz").await, Err(EvaluationError::Expression("bad\\u{1b}".into())));
+}
+
+#[tokio::test]
+async fn evaluations_go_on_while_tool_calls_hold_every_slot() {
+    let engine = Engine::new(EngineConfig { instances: 1, pooling: true }).expect("an engine");
+    let evaluator = evaluator(&engine);
+    let caller = guest(SITE, "", &format!("(call $describe (i32.const {RESULT}))"));
+    let code = engine.compile_trusted(&packed(&caller)).expect("it compiles");
+    let skill = Skill::load(&engine, admitted(&caller), &code).expect("it loads");
+    let broker = Recorder::with(Duration::from_secs(60), |_| Ok(Answer::Json("{}".into())));
+    let call = tokio::spawn({
+        let broker = Arc::clone(&broker) as Arc<dyn Broker>;
+        async move { skill.invoke("work", "{}", "run-1", &Limits::CEILING, broker).await }
+    });
+    while broker.count() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let evaluate = || async {
+        let evaluated = tokio::time::timeout(Duration::from_secs(20), evaluator.evaluate("xyz", "{}")).await;
+        assert_eq!(evaluated.expect("it does not wait for the tool call").as_deref(), Ok("42"));
+    };
+    // More at once than have slots wait for each other, and for nothing else.
+    tokio::join!(evaluate(), evaluate(), evaluate(), evaluate(), evaluate(), evaluate());
+    assert!(!call.is_finished());
+    call.abort();
 }
 
 #[test]
