@@ -30,6 +30,7 @@ use super::{
     canonical, chain,
     entry::{self, Intent},
     outcome::{MutationOutcome, Outcome},
+    tool::Fold,
 };
 
 /// What a journal works with.
@@ -88,6 +89,15 @@ struct Open {
     reserved: usize,
     /// Somebody works with it: a permit was given out, so the effect may have happened, or it is a tool call.
     handed: bool,
+    /// What a tool call did so far; none for a change.
+    folded: Option<Arc<Fold>>,
+}
+
+impl Open {
+    /// A tool call that nobody works with any more: it was cancelled.
+    fn is_abandoned(&self) -> bool {
+        self.folded.as_ref().is_some_and(|folded| Arc::strong_count(folded) == 1)
+    }
 }
 
 impl State {
@@ -152,8 +162,11 @@ impl Journal {
     pub async fn tool(self: &Arc<Self>, tool: &str, target: &str, call: &str) -> Result<ToolEntry, Error> {
         let mut state = self.state.lock().await;
         let seq = self.append(&mut state, Intent::tool(tool, target, call))?;
-        Self::hand_out(&mut state, seq);
-        Ok(ToolEntry::new(Arc::clone(self), seq))
+        let folded = Arc::<Fold>::default();
+        if let Some(open) = state.open.get_mut(&seq) {
+            (open.handed, open.folded) = (true, Some(Arc::clone(&folded)));
+        }
+        Ok(ToolEntry::new(Arc::clone(self), seq, folded))
     }
 
     /// Records the intent of a change. When this returns a permit, the intent is durable; when it returns an error, the change must not happen.
@@ -168,7 +181,9 @@ impl Journal {
             self.seal(&mut state, seq, Outcome::new(ActionStatus::Blocked, Some("not-recorded"), message))?;
             return Err(error);
         }
-        Self::hand_out(&mut state, seq);
+        if let Some(open) = state.open.get_mut(&seq) {
+            open.handed = true;
+        }
         Ok(Recorded::new(permit, seq, 0))
     }
 
@@ -215,9 +230,13 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes what is not written yet: once per turn of the model.
+    /// Writes what is not written yet: once per turn of the model. Tool calls that were cancelled are sealed as `unknown`.
     pub async fn flush(&self) -> Result<(), Error> {
         let mut state = self.state.lock().await;
+        let abandoned: Vec<u32> = state.open.iter().filter(|(_, open)| open.is_abandoned()).map(|(seq, _)| *seq).collect();
+        for seq in abandoned {
+            self.seal(&mut state, seq, Outcome::new(ActionStatus::Unknown, Some("interrupted"), "the tool call was cancelled"))?;
+        }
         if state.dirty { self.write(&mut state).await } else { Ok(()) }
     }
 
@@ -275,12 +294,6 @@ impl Journal {
         self.seal(&mut state, seq, outcome)
     }
 
-    fn hand_out(state: &mut State, seq: u32) {
-        if let Some(open) = state.open.get_mut(&seq) {
-            open.handed = true;
-        }
-    }
-
     fn append(&self, state: &mut State, mut intent: Intent) -> Result<u32, Error> {
         if state.closed {
             return Err(Error::Closed);
@@ -294,7 +307,7 @@ impl Journal {
         record.intent_hash = chain::intent(&state.last, &members(&record)?)?;
         state.last.clone_from(&record.intent_hash);
         state.status().actions.push(record);
-        state.open.insert(seq, Open { reserved, handed: false });
+        state.open.insert(seq, Open { reserved, handed: false, folded: None });
         state.dirty = true;
         self.left.store(state.room.entries(), Ordering::Relaxed);
         Ok(seq)
@@ -305,7 +318,11 @@ impl Journal {
             return Err(Error::Closed);
         }
         let Outcome { status, reason, result, reads } = outcome;
-        let reserved = state.open.remove(&seq).ok_or(Error::NotOpen(seq))?.reserved;
+        let Open { reserved, handed: _, folded } = state.open.remove(&seq).ok_or(Error::NotOpen(seq))?;
+        let reads = match folded {
+            Some(folded) => folded.take(self.redactor())?,
+            None => reads,
+        };
         let room = state.room.at_seal(reserved);
         let index = usize::try_from(seq).unwrap_or(usize::MAX);
         let Some(entry) = state.run.status.as_mut().and_then(|status| status.actions.get_mut(index)) else {
@@ -313,7 +330,7 @@ impl Journal {
         };
         let result = self.redactor().text(&result).into_owned();
         entry.status = status;
-        entry.reason = reason.map(|reason| bound::short(&reason, entry::REASON));
+        entry.reason = reason.map(|reason| bound::short(&self.redactor().text(&reason), entry::REASON));
         entry.result = Some(String::new());
         entry.outcome_hash = Some("0".repeat(64));
         let calls = reads.map(|mut reads| {

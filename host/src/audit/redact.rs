@@ -81,9 +81,12 @@ impl Redactor {
         }
     }
 
+    /// A truth value and nothing are no credentials; an object is judged by the names of its own members.
     fn member(&self, credential: bool, mut value: Value) -> Value {
-        match &mut value {
+        match value {
+            Value::Number(_) if credential => REDACTED.into(),
             Value::String(text) if credential && !text.is_empty() => REDACTED.into(),
+            Value::Array(items) if credential => items.into_iter().map(|item| self.member(true, item)).collect(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
                 self.json(&mut value);
                 value

@@ -1,8 +1,10 @@
 //! Where the record is kept. A write that returns is durable.
 
 use std::{
-    fs::{self, File},
+    ffi::OsString,
+    fs::{File, Permissions},
     io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -104,29 +106,25 @@ fn replace(path: &Path, bytes: &[u8], first: bool) -> io::Result<()> {
         Some(_) | None => Path::new("."),
     };
     let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not the name of a file"))?;
-    let mut hidden = std::ffi::OsString::from(".");
+    let mut hidden = OsString::from(".");
     hidden.push(name);
-    hidden.push(format!(".{}.tmp", std::process::id()));
-    let temporary = directory.join(hidden);
-    let outcome = (|| {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        if first {
-            // Unlike a rename, a link never replaces what is there. Some file systems have no links.
-            match fs::hard_link(&temporary, path) {
-                Ok(()) => fs::remove_file(&temporary)?,
-                Err(error) if path.symlink_metadata().is_ok() => return Err(io::Error::new(io::ErrorKind::AlreadyExists, error)),
-                Err(_) => fs::rename(&temporary, path)?,
+    hidden.push(".");
+    // A random name that is created or not at all: nobody can put a link there beforehand. It goes with an error; the umask applies as to any file.
+    let mut temporary =
+        tempfile::Builder::new().prefix(&hidden).suffix(".tmp").permissions(Permissions::from_mode(0o666)).tempfile_in(directory)?;
+    temporary.write_all(bytes)?;
+    temporary.as_file().sync_all()?;
+    if first {
+        match temporary.persist_noclobber(path) {
+            Ok(_) => {}
+            Err(refused) if path.symlink_metadata().is_ok() => return Err(io::Error::new(io::ErrorKind::AlreadyExists, refused.error)),
+            // Some file systems can only replace.
+            Err(refused) => {
+                refused.file.persist(path).map_err(|refused| refused.error)?;
             }
-        } else {
-            fs::rename(&temporary, path)?;
         }
-        File::open(directory)?.sync_all()
-    })();
-    if outcome.is_err() {
-        // Nothing depends on the temporary file; the error that matters is the one above.
-        let _ = fs::remove_file(&temporary);
+    } else {
+        temporary.persist(path).map_err(|refused| refused.error)?;
     }
-    outcome
+    File::open(directory)?.sync_all()
 }

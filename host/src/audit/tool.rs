@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use infraagent_api::run::{ActionStatus, Reads};
@@ -22,12 +22,18 @@ use super::{
 };
 
 /// The entry of one tool call, open until [`ToolEntry::close`]. Shared by everything that works for the call.
+///
+/// What is folded is shared with the journal: if the call is cancelled and nobody closes the entry, the journal seals it with its reads and refusals.
 #[derive(Debug)]
 pub struct ToolEntry {
     journal: Arc<Journal>,
     seq: u32,
-    folded: Mutex<Folded>,
+    folded: Arc<Fold>,
 }
+
+/// What a tool call did, until its entry is sealed.
+#[derive(Debug, Default)]
+pub(super) struct Fold(Mutex<Folded>);
 
 #[derive(Debug, Default)]
 struct Folded {
@@ -137,8 +143,8 @@ pub enum ToolOutcome {
 }
 
 impl ToolEntry {
-    pub(crate) fn new(journal: Arc<Journal>, seq: u32) -> Self {
-        Self { journal, seq, folded: Mutex::default() }
+    pub(super) fn new(journal: Arc<Journal>, seq: u32, folded: Arc<Fold>) -> Self {
+        Self { journal, seq, folded }
     }
 
     /// The number of the entry.
@@ -171,7 +177,7 @@ impl ToolEntry {
 
     /// Says how a read or ambient call ended: `ordinal` is that of its [`Recorded`] permit.
     pub fn answered(&self, ordinal: u32, end: End) {
-        let mut folded = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folded = self.folded.lock();
         if let End::Denied(code) | End::Error(code) = &end {
             folded.refusals.insert(code.clone());
         }
@@ -231,27 +237,36 @@ impl ToolEntry {
             ToolOutcome::Blocked { reason, message } => (ActionStatus::Blocked, Some(reason), message),
             ToolOutcome::Failed { reason, message } => (ActionStatus::Failed, Some(reason), message),
         };
-        let folded = std::mem::take(&mut *self.folded.lock().unwrap_or_else(PoisonError::into_inner));
-        let reads = folded.into_reads(self.journal.redactor())?;
-        self.journal.seal_tool(self.seq, Outcome { status, reason, result, reads }).await
+        self.journal.seal_tool(self.seq, Outcome { status, reason, result, reads: None }).await
     }
 
     /// Whether a call of this tool call really ended with this code. A skill can answer any error that it likes, also one that nobody gave it.
     pub fn has_refused(&self, code: &str) -> bool {
-        self.folded.lock().unwrap_or_else(PoisonError::into_inner).refusals.contains(code)
+        self.folded.lock().refusals.contains(code)
     }
 
     fn note_refusal(&self, code: &str) {
-        self.folded.lock().unwrap_or_else(PoisonError::into_inner).refusals.insert(code.to_owned());
+        self.folded.lock().refusals.insert(code.to_owned());
     }
 
     fn fold(&self, call: Asked, end: End) -> u32 {
-        let mut folded = self.folded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folded = self.folded.lock();
         if matches!(end, End::Denied(_)) {
             folded.denied = folded.denied.saturating_add(1);
         }
         folded.lines.push(Line { call, end });
         u32::try_from(folded.lines.len() - 1).unwrap_or(u32::MAX)
+    }
+}
+
+impl Fold {
+    /// Everything so far, as it stands in the entry. Nothing is left behind.
+    pub(super) fn take(&self, redactor: &Redactor) -> Result<Option<Reads>, Error> {
+        std::mem::take(&mut *self.lock()).into_reads(redactor)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Folded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

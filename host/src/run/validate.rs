@@ -11,6 +11,7 @@ mod guardrails;
 mod model;
 mod origin;
 mod platform;
+mod requirements;
 mod skills;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -369,6 +370,8 @@ pub fn validate(inputs: Inputs) -> Result<ValidatedRun, Invalid> {
     let model = model::choose(&models, agent.spec.model.tier, &platform, &site, &mut findings);
     let guards = guardrails::resolve(&document, &agent.spec, &environment.spec, &site, &platform, &mut findings);
     guardrails::check_schedule(&document, &agent.spec, &mut findings);
+    requirements::check_sources(&document, &agent.spec, &manifests, &policies, &mut findings);
+    requirements::check_capabilities(&document, &agent.spec, &environment, &site, &mut findings);
     let resolved = skills::resolve(manifests, &site, &mut findings);
     let limits = limits(&document, &agent, &platform, model.as_ref().and_then(|(_, reply)| *reply), &mut findings);
 

@@ -133,6 +133,21 @@ fn members_that_are_credentials_by_name_lose_their_value() {
 }
 
 #[test]
+fn a_credential_is_no_safer_as_a_number_or_in_a_list() {
+    let mut value = json!({
+        "password": 123_456, "apiKey": ["abc", 7, true, null, ["deep"], {"name": "web", "token": 5}], "secret": false, "env": {"name": "API_TOKEN", "value": 42},
+    });
+    let expected = json!({
+        "password": REDACTED, "apiKey": [REDACTED, REDACTED, true, null, [REDACTED], {"name": "web", "token": REDACTED}], "secret": false,
+        "env": {"name": "API_TOKEN", "value": REDACTED},
+    });
+    for _ in 0..2 {
+        Redactor::default().json(&mut value);
+        assert_eq!(value, expected);
+    }
+}
+
+#[test]
 fn short_secrets_do_not_erase_everything_and_overlapping_ones_do_not_shield_each_other() {
     assert_eq!(Redactor::new(["a", "ab", ""]).text("ab a b"), "ab a b");
     let redactor = Redactor::new(["xab1", "ab1LONGSECRET"]);

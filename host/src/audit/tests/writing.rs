@@ -124,6 +124,22 @@ async fn a_record_is_never_overwritten() {
     assert_eq!(std::fs::read_dir(desk.dir.path()).unwrap().count(), 2, "no temporary file stays behind");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_write_does_not_follow_a_link_that_waits_beside_the_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let victim = dir.path().join("victim");
+    std::fs::write(&victim, "mine").unwrap();
+    std::os::unix::fs::symlink(&victim, dir.path().join(format!(".run.json.{}.tmp", std::process::id()))).unwrap();
+    let path = dir.path().join("run.json");
+    let key = Arc::new(crate::audit::AuditKey::generate().unwrap());
+    let journal = Journal::open(Sink::File(FileSink::new(&path).unwrap()), run("run-1"), setup(key, 8)).await.unwrap();
+    journal.finish(closing()).await.unwrap();
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+    assert!(path.symlink_metadata().unwrap().is_file());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "no temporary file stays behind");
+}
+
 #[tokio::test]
 async fn a_permit_of_another_run_is_refused() {
     let desk = Desk::open_as("run-2", "run.json", bound::ENTRIES).await;
@@ -139,6 +155,35 @@ async fn what_nobody_answered_is_unknown() {
     desk.journal.finish(Closing { phase: RunPhase::Failed, ..closing() }).await.unwrap();
     let status = desk.read().run.status.unwrap();
     assert_eq!(status.actions.iter().map(|entry| entry.status).collect::<Vec<_>>(), [ActionStatus::Unknown, ActionStatus::Unknown]);
+    assert!(matches!(desk.verify().authentic, Answer::Yes(_)));
+}
+
+#[tokio::test]
+async fn a_cancelled_tool_call_keeps_its_reads_and_refusals() {
+    let desk = Desk::open(bound::ENTRIES).await;
+    let cancelled = async |name: &str| {
+        let tool = desk.journal.tool("look", "", "look").await.unwrap();
+        let _unanswered = tool.read(read(name));
+        tool.refused(&refused_read(name)).await.unwrap();
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(5), std::future::pending::<()>()).await.is_err());
+        drop(tool);
+    };
+    cancelled("web-1").await;
+    desk.journal.flush().await.unwrap();
+    let sealed = |seq: usize| {
+        let entry = desk.read().run.status.unwrap().actions.swap_remove(seq);
+        let reads = entry.reads.unwrap();
+        (entry.status, entry.reason, reads.count, reads.denied, reads.digest.is_some())
+    };
+    let expected = (ActionStatus::Unknown, Some("interrupted".to_owned()), 2, 1, true);
+    assert_eq!(sealed(0), expected, "sealed by the next flush");
+    cancelled("web-2").await;
+    let held = desk.journal.tool("look", "", "look").await.unwrap();
+    held.refused(&refused_read("web-3")).await.unwrap();
+    held.malformed("kubernetes-read.get", "`..` is not a name");
+    desk.journal.finish(closing()).await.unwrap();
+    assert_eq!(sealed(1), expected, "sealed by the end of the run");
+    assert_eq!(sealed(2), (ActionStatus::Unknown, Some("interrupted".to_owned()), 2, 2, true), "somebody still holds it");
     assert!(matches!(desk.verify().authentic, Answer::Yes(_)));
 }
 
@@ -183,7 +228,7 @@ async fn no_secret_reaches_the_file() {
     let tool = desk.journal.tool("ask", &format!("with {SECRET}"), &format!("ask {SECRET}")).await.unwrap();
     tool.malformed("http-read.get", &format!("`{SECRET}` is no path"));
     let recorded = tool.intend(permit_because("web", &format!("because {SECRET}"))).await.unwrap();
-    tool.outcome(recorded.seq(), MutationOutcome::Failed { reason: "invalid".to_owned(), message: format!("said {SECRET}") })
+    tool.outcome(recorded.seq(), MutationOutcome::Failed { reason: format!("invalid {SECRET}"), message: format!("said {SECRET}") })
         .await
         .unwrap();
     tool.close(ToolOutcome::Executed { result: format!("found {SECRET}") }).await.unwrap();

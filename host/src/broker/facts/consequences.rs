@@ -84,9 +84,15 @@ pub(super) async fn dependants<W: World>(world: &W, ancestry: &mut Ancestry<'_, 
         Ok(claims) => vec![claims],
         Err(why) => return Fact::Unknown(why),
     };
-    let custom = ancestry.kinds().iter().filter(|kind| kind.namespaced && kind.listable && kind.is_custom() && !is_derived(kind));
-    kinds.extend(custom.map(|kind| kind.resource.clone()));
     let mut fact = Fact::Clear;
+    for kind in ancestry.kinds().iter().filter(|kind| kind.namespaced && kind.is_custom() && !is_derived(kind)) {
+        if kind.listable {
+            kinds.push(kind.resource.clone());
+        } else {
+            // What is there cannot be seen, so nobody can say that it depends on nothing.
+            fact = fact.or(Fact::Unknown(format!("list {}, which cannot be listed", kind.resource)));
+        }
+    }
     for kind in kinds {
         let listed = match world.list(&kind, Some(namespace)).await {
             Ok(listed) => listed,
@@ -197,3 +203,6 @@ pub(super) fn database_operator(lineage: &Lineage) -> Fact {
         |above: &Above| above.ancestors.iter().any(|a| operators::owns_group(&a.group) || a.object.as_ref().is_some_and(operators::marks));
     if lineage.selves.iter().any(itself) || lineage.above.iter().any(owner) { Fact::Impact } else { lineage.unknown() }
 }
+
+#[cfg(test)]
+mod tests;

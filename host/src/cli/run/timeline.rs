@@ -97,6 +97,12 @@ fn wrapped(line: &str) -> Vec<String> {
     lines
 }
 
+/// Words from elsewhere, which may have any form: each line has a mark of its own, so none can pass for a line of the timeline.
+fn quoted(text: &str) -> impl Iterator<Item = String> {
+    let lines: Vec<String> = escape_terminal_lines(text).lines().flat_map(wrapped).collect();
+    lines.into_iter().map(|line| format!("{} {line}", paint(NOTE, "│")).trim_end().to_owned())
+}
+
 /// `1,234,567`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -139,8 +145,8 @@ impl Timeline {
             }
             Event::Said { text } => {
                 let mut time = time.clone();
-                for line in escape_terminal_lines(text).lines().flat_map(wrapped) {
-                    let _ = writeln!(out, "{time}  {} {line}", paint(NOTE, "│"));
+                for line in quoted(text) {
+                    let _ = writeln!(out, "{time}  {line}");
                     time = " ".repeat(STAMP);
                 }
             }
@@ -264,7 +270,10 @@ fn start(out: &mut String, started: &Started) {
 fn end(out: &mut String, ended: &Ended) {
     let Ended { phase, reason, report, usage, turns, cost, took, changed, blocked, proposed } = ended;
     if let Some(report) = report {
-        let _ = writeln!(out, "\n{}\n{}", paint(DIM, RULE), escape_terminal_lines(report).trim_end());
+        let _ = writeln!(out, "\n{}", paint(DIM, RULE));
+        for line in quoted(report.trim_end()) {
+            let _ = writeln!(out, "{line}");
+        }
     }
     let (mark, style) = match phase {
         RunPhase::Succeeded => ("✔", GOOD),
@@ -272,7 +281,11 @@ fn end(out: &mut String, ended: &Ended) {
         RunPhase::Blocked | RunPhase::Failed => ("✗", BAD),
         RunPhase::Pending | RunPhase::Running => ("…", DIM),
     };
-    let reason = reason.as_ref().map(|reason| format!(": {}", escape_terminal_lines(reason))).unwrap_or_default();
+    let (reason, details) = match reason.as_deref().map(|reason| reason.split_once('\n').unwrap_or((reason, ""))) {
+        Some((reason, details)) => (format!(": {}", escape_terminal(reason)), details),
+        None => (String::new(), ""),
+    };
+    let details: String = quoted(details).map(|line| format!("\n  {line}")).collect();
     let count = |number: u32, one: &str, many: &str| if number == 1 { format!("1 {one}") } else { format!("{number} {many}") };
     let mut facts = vec![lasted(*took), count(*turns, "turn", "turns"), format!("{} tokens", grouped(usage.total()))];
     facts.extend(cost.clone());
@@ -283,7 +296,7 @@ fn end(out: &mut String, ended: &Ended) {
     }
     let _ = writeln!(
         out,
-        "{}\n{}{reason}\n  {}",
+        "{}\n{}{reason}{details}\n  {}",
         paint(DIM, RULE),
         paint(style.bold(), format!("{mark} {phase}")),
         paint(DIM, facts.join(" · "))

@@ -94,7 +94,7 @@ pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findi
     let mut told_servers = BTreeMap::new();
     for (name, server) in mcp_servers {
         let path = format!("spec.mcpServers.{name}");
-        // Capabilities are compared with what agents require; a digest is compared when the server is asked.
+        // Capabilities are compared with what agents require, elsewhere; a digest is compared when the server is asked.
         let McpServer { endpoint, capabilities: _, tools } = server;
         let parsed_name = findings.take(&document, path.clone(), EndpointName::parse(name));
         let url = findings.take(&document, format!("{path}.endpoint"), Url::parse(endpoint));

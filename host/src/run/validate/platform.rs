@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use infraagent_api::{
     InfraAgentPolicy,
-    policy::{InfraAgentPolicySpec, Limits as PolicyLimits, Suspend as SuspendWord},
+    policy::{InfraAgentPolicySpec, Limits as PolicyLimits, SignatureMode, Signatures, Suspend as SuspendWord},
 };
 use infraagent_guard::policy::{Autonomy, Platform as GuardPlatform, Suspend};
 
@@ -48,17 +48,16 @@ pub(super) fn merge(policies: &[InfraAgentPolicy], paused: bool, findings: &mut 
     };
     for policy in policies {
         let document = format!("InfraAgentPolicy `{}`", policy.metadata.name.as_deref().unwrap_or_default());
-        // Sources, registries and signatures are judged where skills are fetched, the daily budget where runs are started, and the selector
-        // where policies are matched with namespaces: not here.
+        // Sources are judged with the agent's skills, and the selector where policies are matched with namespaces: not here.
         let InfraAgentPolicySpec {
             namespace_selector: _,
             max_autonomy,
             allowed_sources: _,
-            allowed_registries: _,
-            signatures: _,
+            allowed_registries,
+            signatures,
             allowed_endpoints,
             allowed_models,
-            daily_budget: _,
+            daily_budget,
             limits,
             freeze_windows,
             suspend,
@@ -66,6 +65,20 @@ pub(super) fn merge(policies: &[InfraAgentPolicy], paused: bool, findings: &mut 
         tighten(&mut ceiling, max_autonomy.map(autonomy));
         merged.endpoints.extend(allowed_endpoints.clone());
         merged.models.extend(allowed_models.clone());
+        // Registries and signatures are judged where skills are fetched, the daily budget where runs are counted: neither happens to a run from files.
+        let required = signatures.as_ref().is_some_and(|Signatures { mode, keys: _, identities: _ }| match mode {
+            SignatureMode::Require => true,
+            SignatureMode::Warn | SignatureMode::Off => false,
+        });
+        for (field, is_set) in [
+            ("spec.allowedRegistries", allowed_registries.is_some()),
+            ("spec.signatures.mode", required),
+            ("spec.dailyBudget", daily_budget.is_some()),
+        ] {
+            if is_set {
+                findings.warn(WarningKind::Platform, format!("{document}, `{field}`: has no effect on a run from files"));
+            }
+        }
         if let Some(limits) = limits {
             merged.limits(&document, limits, findings);
         }

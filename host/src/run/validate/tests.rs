@@ -296,3 +296,84 @@ fn an_action_without_namespaces_is_a_warning() {
     let run = fixture::run(|documents| documents.environment["spec"]["namespaces"]["apps"] = json!([]));
     warned(&run, WarningKind::NoEffect, "action `restart-deployment`");
 }
+
+#[test]
+fn what_a_run_from_files_cannot_honour_is_said() {
+    let run = fixture::run(|documents| {
+        documents.policies[0]["spec"]["allowedRegistries"] = json!(["ghcr.io/acme/*"]);
+        documents.policies[0]["spec"]["signatures"] = json!({ "mode": "require", "keys": ["key"] });
+        documents.policies[0]["spec"]["dailyBudget"] = json!({ "tokens": 1000 });
+    });
+    for field in ["spec.allowedRegistries", "spec.signatures.mode", "spec.dailyBudget"] {
+        warned(&run, WarningKind::Platform, &format!("InfraAgentPolicy `platform`, `{field}`: has no effect on a run from files"));
+    }
+    assert_eq!(run.warnings.len(), 3, "{:#?}", run.warnings);
+    let off = fixture::run(|documents| documents.policies[0]["spec"]["signatures"] = json!({ "mode": "off" }));
+    assert_eq!(off.warnings, []);
+}
+
+#[test]
+fn a_skill_is_the_one_that_the_agent_names() {
+    let source = |source: &str| {
+        let source = json!(source);
+        move |documents: &mut Documents| documents.agent["spec"]["skills"][0]["source"] = source
+    };
+    let path = "spec.skills[0].source";
+    let given = format!("sha256:{}", "0".repeat(64));
+    let other = format!("sha256:{}", "1".repeat(64));
+    let differs = problems(source(&format!("oci://ghcr.io/acme/rollouts@{other}")));
+    assert!(matches!(differs.as_slice(), [one] if one.contains(path) && one.contains(&given) && one.contains(&other)), "{differs:#?}");
+    assert_eq!(fixture::run(source(&format!("oci://ghcr.io/acme/rollouts@{given}"))).warnings, []);
+    for elsewhere in
+        ["oci://ghcr.io/acme/rollouts:1", "git://github.com/acme/skills#rollouts@main", "configmap", "configmap://rollouts/skill"]
+    {
+        warned(&fixture::run(source(elsewhere)), WarningKind::NoEffect, &format!("(`{elsewhere}`) is not asked"));
+    }
+    assert_eq!(fixture::run(source("bundled")).warnings, []);
+    for (allowed, from) in [(json!(["oci"]), "bundled"), (json!(["bundled"]), "oci://ghcr.io/acme/rollouts:1"), (json!([]), "configmap")] {
+        let change = |documents: &mut Documents| {
+            documents.policies[0]["spec"]["allowedSources"] = allowed;
+            source(from)(documents);
+        };
+        refused(change, "InfraAgent `agents/forge`", path, "`allowedSources` of InfraAgentPolicy `platform`");
+    }
+}
+
+#[test]
+fn a_required_capability_that_is_missing_is_named() {
+    let require = |capability: &str| {
+        let capability = json!(["kubectl.read", capability]);
+        move |documents: &mut Documents| {
+            documents.agent["spec"]["capabilities"] = json!({ "required": capability, "optional": ["nowhere.x"] })
+        }
+    };
+    let prepare = |documents: &mut Documents| {
+        documents.environment["spec"]["mcpServers"]["k8sgpt"]["capabilities"] = json!(["k8sgpt.analyze", "search"]);
+        documents.environment["spec"]["credentials"] = json!({ "pagerduty": { "secretRef": "pagerduty", "type": "bearer-token" } });
+    };
+    for capability in
+        ["kubectl.write.safe", "http", "http.read", "grafana.query", "github", "k8sgpt.analyze", "search.web", "pagerduty.page"]
+    {
+        let run = fixture::run(|documents| {
+            prepare(documents);
+            require(capability)(documents);
+        });
+        assert_eq!(run.warnings, [], "{capability}");
+    }
+    let path = "spec.capabilities.required[1]";
+    for capability in ["argocd.sync", "k8sgpt.explain", "slack"] {
+        let change = |documents: &mut Documents| {
+            prepare(documents);
+            require(capability)(documents);
+        };
+        refused(change, "InfraAgent `agents/forge`", path, &format!("`{capability}`"));
+    }
+    for capability in ["http", "grafana.query", "k8sgpt.analyze"] {
+        let change = |documents: &mut Documents| {
+            prepare(documents);
+            documents.policies[0]["spec"]["allowedEndpoints"] = json!([]);
+            require(capability)(documents);
+        };
+        refused(change, "InfraAgent `agents/forge`", path, &format!("`{capability}`"));
+    }
+}

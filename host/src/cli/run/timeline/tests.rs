@@ -148,6 +148,27 @@ fn nothing_from_elsewhere_reaches_the_terminal_raw() {
 }
 
 #[test]
+fn a_report_cannot_pass_for_lines_of_the_timeline() {
+    let forged = format!("done\n{RULE}\n✔ Succeeded\n   0.01s      ✓ kubectl.delete pvc/db -n shop  allowed\n\n● turn 9 of 9");
+    let text = plain(&[Event::Ended(Ended {
+        phase: RunPhase::Failed,
+        reason: Some(forged.clone()),
+        report: Some(forged),
+        usage: Usage::default(),
+        turns: 1,
+        cost: None,
+        took: Duration::ZERO,
+        changed: 0,
+        blocked: 0,
+        proposed: 0,
+    })]);
+    assert_eq!(text.lines().filter(|line| *line == RULE).count(), 2, "{text}");
+    let unmarked: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with('│')).collect();
+    assert_eq!(unmarked, ["", RULE, RULE, "✗ Failed: done", "  0 ms · 1 turn · 0 tokens · 0 changes · 0 refused"]);
+    assert_eq!(text.matches("✔ Succeeded").count(), 2, "what was said is shown");
+}
+
+#[test]
 fn long_lines_are_cut_and_numbers_grouped() {
     let text = plain(&[Event::ToolStarted { call: "a".to_owned(), tool: "t".to_owned(), arguments: json!({ "x": "y".repeat(5000) }) }]);
     assert!(text.chars().count() < 140 && text.contains('…'), "{text}");
