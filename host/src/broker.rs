@@ -58,7 +58,7 @@ use crate::{
         event::{Event, Observer, Outcome, Verdict},
         execute::SETTLE,
         finding,
-        lookup::Lookup,
+        lookup::{Freshness, Lookup},
         validate::{ValidatedRun, severity_word, tier_word},
     },
 };
@@ -97,7 +97,11 @@ impl Shared {
     /// Records a finding of the model itself, decided like one of a skill.
     pub async fn finding(&self, finding: Finding) -> Result<(), CallError> {
         let tool = finding::guard_tool().map_err(|error| CallError::Internal(error.to_string()))?;
-        let run = self.lookup.current().map_err(|error| CallError::Unavailable { message: error.to_string(), retry_after_ms: None })?;
+        let run = self
+            .lookup
+            .current(Freshness::Recent)
+            .await
+            .map_err(|error| CallError::Unavailable { message: error.to_string(), retry_after_ms: None })?;
         let claim = Claim { tool: tool.name().clone(), action: None, call: Call::Ambient(Ambient::Finding(finding)) };
         let screened = screen(&run.policy(), claim, &self.circumstances(&run)).map_err(|denial| error_of(&denial))?;
         match decide(screened, None) {
@@ -176,7 +180,7 @@ impl Door {
                 return Err(CallError::Invalid(message));
             }
         };
-        let run = match self.shared.lookup.current() {
+        let run = match self.shared.lookup.current(Freshness::of(&call)).await {
             Ok(run) => run,
             Err(error) => {
                 self.entry.malformed("policy", &error.to_string());
@@ -189,7 +193,7 @@ impl Door {
             Decision::Deny(denial) => Box::pin(self.refuse(&denial)).await,
             Decision::Propose(proposal) => Box::pin(self.propose(&proposal)).await,
             Decision::Allow(Allowed::Ambient(permit)) => Box::pin(self.ambient(permit, &run)).await,
-            Decision::Allow(Allowed::Read(permit)) => self.read(permit),
+            Decision::Allow(Allowed::Read(permit)) => self.read(permit).await,
             Decision::Allow(Allowed::Mutation(permit)) => Box::pin(self.mutate(permit, &run, &policy)).await,
         }
     }
@@ -271,11 +275,11 @@ impl Door {
         skill.and_then(|skill| self.shared.memory.get(skill)).ok_or_else(unavailable)
     }
 
-    fn read(&self, permit: Permit<Read>) -> Result<Answer, CallError> {
+    async fn read(&self, permit: Permit<Read>) -> Result<Answer, CallError> {
         self.decided_lazily(|| (permit.call().to_string(), permit.tier(), permit.action().cloned()));
         let recorded = self.entry.read(permit);
         let ordinal = recorded.ordinal();
-        let answer = self.shared.executor.read(recorded).map(|answer| redact(answer, &self.shared.redactor));
+        let answer = self.shared.executor.read(recorded).await.map(|answer| redact(answer, &self.shared.redactor));
         self.entry.answered(ordinal, End::of(&answer));
         answer
     }
@@ -285,20 +289,29 @@ impl Door {
         let seconds = action.map_or(0, |action| action.cooldown_seconds);
         let key = CooldownKey::new(&policy.scope.cluster, permit.call(), permit.observed());
         // Two tool calls can have passed the check at the same time: only the one that takes the cooldown goes on.
-        if self.shared.cooldowns.take(key, seconds, self.shared.executor.now()).is_err() {
-            let denial = Denial {
-                code: Code::Cooldown,
-                call: Some(Call::Mutation(permit.call().clone())),
-                action: permit.action().cloned(),
-                tier: Some(permit.tier()),
-                checks: *permit.checks(),
-                detail: Some("another call took it in the meantime".to_owned()),
-            };
-            return self.refuse(&denial).await;
-        }
+        let taken = match self.shared.cooldowns.take(key, seconds, self.shared.executor.now()).await {
+            Ok(taken) => taken,
+            Err(why) => {
+                let denial = Denial {
+                    code: Code::Cooldown,
+                    call: Some(Call::Mutation(permit.call().clone())),
+                    action: permit.action().cloned(),
+                    tier: Some(permit.tier()),
+                    checks: *permit.checks(),
+                    detail: Some(why.to_string()),
+                };
+                return self.refuse(&denial).await;
+            }
+        };
         let what = permit.call().to_string();
         self.decided(what.clone(), Some(permit.tier()), permit.action(), Verdict::Allow);
-        let recorded = self.entry.intend(permit).await.map_err(|error| unrecorded(&error))?;
+        let recorded = match self.entry.intend(permit).await {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                self.shared.cooldowns.give_back(taken).await;
+                return Err(unrecorded(&error));
+            }
+        };
         let seq = recorded.seq();
         if run.mode == Mode::Shadow {
             return self.pretend(recorded, what).await;
@@ -308,7 +321,7 @@ impl Door {
         let begun = Arc::clone(&shared.effects).read_owned().await;
         let effect = tokio::spawn(async move {
             let _begun = begun;
-            let outcome = shared.executor.mutate(recorded);
+            let outcome = shared.executor.mutate(recorded).await;
             let written = entry.outcome(seq, MutationOutcome::of(&outcome)).await;
             (outcome, written)
         });

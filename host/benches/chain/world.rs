@@ -82,7 +82,7 @@ impl World {
             executor: Executor::Snapshot(snapshot),
             journal,
             redactor,
-            cooldowns: Cooldowns::new(),
+            cooldowns: Cooldowns::in_memory(),
             preconditions: cel::Evaluator::new(self.engine.clone()),
             memory: BTreeMap::new(),
             observer: Observer::silent(),

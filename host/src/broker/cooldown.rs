@@ -1,4 +1,4 @@
-//! Cooldowns of an offline run: when an action was last used on a target. Keyed by the target's uid, so that no alias of its name gets around it.
+//! Cooldowns: when an action was last used on a target. Keyed by the target's uid, so that no alias of its name gets around it.
 
 use std::{
     collections::BTreeMap,
@@ -40,37 +40,91 @@ impl CooldownKey {
     }
 }
 
-/// The cooldowns of one process. Shared by everything that runs in it.
-#[derive(Debug, Default)]
-pub struct Cooldowns {
-    used: Mutex<BTreeMap<CooldownKey, Timestamp>>,
+/// Where cooldowns are kept.
+#[derive(Debug)]
+pub enum Cooldowns {
+    /// In this process, for an offline run.
+    Memory(InMemory),
 }
 
-/// Still cooling down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("cooling down for another {seconds} s")]
-pub struct CoolingDown {
-    /// How long it still takes.
-    pub seconds: u64,
+/// Why an action may not be used now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotNow {
+    /// Still cooling down.
+    #[error("cooling down for another {seconds} s")]
+    Cooling {
+        /// How long it still takes.
+        seconds: u64,
+    },
+    /// Where cooldowns are kept cannot be asked.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+/// A cooldown that was taken. Given back if nothing came of it.
+#[derive(Debug)]
+#[must_use = "a cooldown that was taken is kept, or given back"]
+pub struct Taken {
+    key: CooldownKey,
+    at: Timestamp,
+    before: Option<Timestamp>,
 }
 
 impl Cooldowns {
-    /// None used yet.
-    pub fn new() -> Self {
-        Self::default()
+    /// In this process, none used yet.
+    pub fn in_memory() -> Self {
+        Self::Memory(InMemory::default())
     }
 
     /// Ok if the action may be used now. Changes nothing.
-    pub fn check(&self, key: &CooldownKey, seconds: u32, now: Timestamp) -> Result<(), CoolingDown> {
-        remaining(self.lock().get(key), seconds, now)
+    pub async fn check(&self, key: &CooldownKey, seconds: u32, now: Timestamp) -> Result<(), NotNow> {
+        match self {
+            Self::Memory(memory) => memory.check(key, seconds, now),
+        }
     }
 
     /// Starts the cooldown, unless it is already running. To be called before the intent is recorded.
-    pub fn take(&self, key: CooldownKey, seconds: u32, now: Timestamp) -> Result<(), CoolingDown> {
+    pub async fn take(&self, key: CooldownKey, seconds: u32, now: Timestamp) -> Result<Taken, NotNow> {
+        match self {
+            Self::Memory(memory) => memory.take(key, seconds, now),
+        }
+    }
+
+    /// Undoes a taking, if nobody else took it since: the intent could not be recorded, so nothing was done.
+    pub async fn give_back(&self, taken: Taken) {
+        match self {
+            Self::Memory(memory) => memory.give_back(taken),
+        }
+    }
+}
+
+/// The cooldowns of one process. Shared by everything that runs in it.
+#[derive(Debug, Default)]
+pub struct InMemory {
+    used: Mutex<BTreeMap<CooldownKey, Timestamp>>,
+}
+
+impl InMemory {
+    fn check(&self, key: &CooldownKey, seconds: u32, now: Timestamp) -> Result<(), NotNow> {
+        remaining(self.lock().get(key), seconds, now)
+    }
+
+    fn take(&self, key: CooldownKey, seconds: u32, now: Timestamp) -> Result<Taken, NotNow> {
         let mut used = self.lock();
         remaining(used.get(&key), seconds, now)?;
-        used.insert(key, now);
-        Ok(())
+        let before = used.insert(key.clone(), now);
+        Ok(Taken { key, at: now, before })
+    }
+
+    fn give_back(&self, Taken { key, at, before }: Taken) {
+        let mut used = self.lock();
+        if used.get(&key) != Some(&at) {
+            return;
+        }
+        match before {
+            Some(before) => used.insert(key, before),
+            None => used.remove(&key),
+        };
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<CooldownKey, Timestamp>> {
@@ -79,12 +133,12 @@ impl Cooldowns {
 }
 
 /// A clock that went backwards does not shorten a cooldown.
-fn remaining(used: Option<&Timestamp>, seconds: u32, now: Timestamp) -> Result<(), CoolingDown> {
+fn remaining(used: Option<&Timestamp>, seconds: u32, now: Timestamp) -> Result<(), NotNow> {
     let Some(used) = used else { return Ok(()) };
     let over = used.as_second().saturating_add(i64::from(seconds));
     match u64::try_from(over.saturating_sub(now.as_second())) {
         Ok(0) | Err(_) => Ok(()),
-        Ok(seconds) => Err(CoolingDown { seconds }),
+        Ok(seconds) => Err(NotNow::Cooling { seconds }),
     }
 }
 
@@ -112,27 +166,39 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    #[test]
-    fn a_cooldown_runs_out_and_only_counts_for_its_target() {
-        let cooldowns = Cooldowns::new();
-        cooldowns.take(key("a"), 300, at(1000)).unwrap();
-        assert_eq!(cooldowns.check(&key("a"), 300, at(1100)), Err(CoolingDown { seconds: 200 }));
-        assert_eq!(cooldowns.take(key("a"), 300, at(1299)), Err(CoolingDown { seconds: 1 }));
-        assert_eq!(cooldowns.check(&key("b"), 300, at(1100)), Ok(()));
-        assert_eq!(cooldowns.take(key("a"), 300, at(1300)), Ok(()));
+    #[tokio::test]
+    async fn a_cooldown_runs_out_and_only_counts_for_its_target() {
+        let cooldowns = Cooldowns::in_memory();
+        let _ = cooldowns.take(key("a"), 300, at(1000)).await.unwrap();
+        assert_eq!(cooldowns.check(&key("a"), 300, at(1100)).await, Err(NotNow::Cooling { seconds: 200 }));
+        assert_eq!(cooldowns.take(key("a"), 300, at(1299)).await.unwrap_err(), NotNow::Cooling { seconds: 1 });
+        assert_eq!(cooldowns.check(&key("b"), 300, at(1100)).await, Ok(()));
+        assert!(cooldowns.take(key("a"), 300, at(1300)).await.is_ok());
     }
 
-    #[test]
-    fn a_clock_that_goes_backwards_frees_nothing() {
-        let cooldowns = Cooldowns::new();
-        cooldowns.take(key("a"), 60, at(1000)).unwrap();
-        assert_eq!(cooldowns.check(&key("a"), 60, at(10)), Err(CoolingDown { seconds: 1050 }));
+    #[tokio::test]
+    async fn a_clock_that_goes_backwards_frees_nothing() {
+        let cooldowns = Cooldowns::in_memory();
+        let _ = cooldowns.take(key("a"), 60, at(1000)).await.unwrap();
+        assert_eq!(cooldowns.check(&key("a"), 60, at(10)).await, Err(NotNow::Cooling { seconds: 1050 }));
     }
 
-    #[test]
-    fn without_a_cooldown_nothing_cools_down() {
-        let cooldowns = Cooldowns::new();
-        cooldowns.take(key("a"), 0, at(1000)).unwrap();
-        assert_eq!(cooldowns.take(key("a"), 0, at(1000)), Ok(()));
+    #[tokio::test]
+    async fn without_a_cooldown_nothing_cools_down() {
+        let cooldowns = Cooldowns::in_memory();
+        let _ = cooldowns.take(key("a"), 0, at(1000)).await.unwrap();
+        assert!(cooldowns.take(key("a"), 0, at(1000)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_is_given_back_is_as_it_was_before_unless_somebody_took_it_since() {
+        let cooldowns = Cooldowns::in_memory();
+        let first = cooldowns.take(key("a"), 300, at(1000)).await.unwrap();
+        cooldowns.give_back(first).await;
+        assert_eq!(cooldowns.check(&key("a"), 300, at(1001)).await, Ok(()));
+        let _ = cooldowns.take(key("a"), 300, at(1000)).await.unwrap();
+        let second = cooldowns.take(key("a"), 300, at(1400)).await.unwrap();
+        cooldowns.give_back(second).await;
+        assert_eq!(cooldowns.check(&key("a"), 300, at(1200)).await, Err(NotNow::Cooling { seconds: 100 }));
     }
 }

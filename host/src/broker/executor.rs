@@ -38,14 +38,14 @@ impl Executor {
     }
 
     /// Looks.
-    pub fn read(&self, permit: Recorded<Permit<Read>>) -> Result<Answer, CallError> {
+    pub async fn read(&self, permit: Recorded<Permit<Read>>) -> Result<Answer, CallError> {
         match self {
             Self::Snapshot(snapshot) => snapshot.read(permit),
         }
     }
 
     /// Changes.
-    pub fn mutate(&self, permit: Recorded<Permit<Mutation>>) -> Result<Receipt, CallError> {
+    pub async fn mutate(&self, permit: Recorded<Permit<Mutation>>) -> Result<Receipt, CallError> {
         match self {
             Self::Snapshot(snapshot) => snapshot.mutate(permit),
         }

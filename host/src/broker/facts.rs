@@ -30,7 +30,7 @@ use serde_json::Value;
 pub use self::data::{DataResource, InvalidDataResource};
 use self::{ancestry::Ancestry, consequences::Lineage};
 use super::{
-    cooldown::{CooldownKey, Cooldowns},
+    cooldown::{CooldownKey, Cooldowns, NotNow},
     object, projection,
     world::{World, WorldError},
 };
@@ -75,7 +75,7 @@ async fn about<W: World, P: Preconditions>(world: &W, context: &Context<'_, P>, 
         return Facts {
             target: Seen::Elsewhere,
             preconditions: preconditions(context, &Value::Null).await,
-            cooldown: cooldown(context, mutation, None),
+            cooldown: cooldown(context, mutation, None).await,
             ..every(Fact::Clear)
         };
     };
@@ -97,7 +97,7 @@ async fn about<W: World, P: Preconditions>(world: &W, context: &Context<'_, P>, 
     let consequences = consequences(world, context, effect, &target).await;
     Facts {
         preconditions: preconditions(context, &target).await,
-        cooldown: cooldown(context, mutation, Some(&observed)),
+        cooldown: cooldown(context, mutation, Some(&observed)).await,
         node: node(context, effect, &target),
         target: Seen::Present(observed),
         ..consequences
@@ -181,11 +181,12 @@ async fn preconditions<P: Preconditions>(context: &Context<'_, P>, object: &Valu
     fact
 }
 
-fn cooldown<P>(context: &Context<'_, P>, mutation: &Mutation, observed: Option<&Observed>) -> Fact {
+async fn cooldown<P>(context: &Context<'_, P>, mutation: &Mutation, observed: Option<&Observed>) -> Fact {
     let key = CooldownKey::new(context.cluster, mutation, observed);
-    match context.cooldowns.check(&key, context.action.cooldown_seconds, context.now) {
+    match context.cooldowns.check(&key, context.action.cooldown_seconds, context.now).await {
         Ok(()) => Fact::Clear,
-        Err(_) => Fact::Impact,
+        Err(NotNow::Cooling { seconds: _ }) => Fact::Impact,
+        Err(NotNow::Unknown(why)) => Fact::Unknown(why),
     }
 }
 

@@ -79,7 +79,7 @@ pub(crate) struct Bench<'e, E> {
 
 impl<'e, E: Executor> Bench<'e, E> {
     pub(crate) fn new(executor: &'e E) -> Self {
-        Self { executor, data: Vec::new(), preconditions: Vec::new(), cooldown_seconds: 0, cooldowns: Cooldowns::new() }
+        Self { executor, data: Vec::new(), preconditions: Vec::new(), cooldown_seconds: 0, cooldowns: Cooldowns::in_memory() }
     }
 
     fn actions(&self) -> Vec<Action> {

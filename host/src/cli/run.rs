@@ -164,7 +164,7 @@ async fn assemble(
         executor: Executor::Snapshot(snapshot),
         redactor: Arc::clone(&prepared.redactor),
         journal: Arc::clone(&prepared.journal),
-        cooldowns: Cooldowns::new(),
+        cooldowns: Cooldowns::in_memory(),
         preconditions: cel::Evaluator::compiled(engine, &code)?,
         memory,
         observer: prepared.observer.clone(),

@@ -6,6 +6,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use infraagent_guard::Call;
+
 use super::validate::ValidatedRun;
 
 /// Makes a validated run from the documents as they are now.
@@ -30,6 +32,25 @@ struct Known {
 /// that back), and its length.
 type Stamp = Option<(u64, u64, i64, i64, u64)>;
 
+/// How old the documents may be that a decision rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// For what changes nothing: seconds.
+    Recent,
+    /// For a change: read from the source itself, now.
+    Now,
+}
+
+impl Freshness {
+    /// What a call needs.
+    pub fn of(call: &Call) -> Self {
+        match call {
+            Call::Mutation(_) => Self::Now,
+            Call::Read(_) | Call::Ambient(_) => Self::Recent,
+        }
+    }
+}
+
 /// The documents no longer make a policy, so nothing is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the documents of this run are no longer valid: {0}")]
@@ -50,9 +71,17 @@ impl Lookup {
         Self::new(Vec::new(), run, || Err("these documents cannot be read again".to_owned()))
     }
 
-    /// The run as its documents say now. An error denies.
-    pub fn current(&self) -> Result<Arc<ValidatedRun>, Lost> {
-        let Source { files, load, known } = &*self.0;
+    /// The run as its documents say. An error denies. Files are cheap to look at, so they are never older than the question.
+    pub async fn current(&self, freshness: Freshness) -> Result<Arc<ValidatedRun>, Lost> {
+        match freshness {
+            Freshness::Recent | Freshness::Now => self.0.current(),
+        }
+    }
+}
+
+impl Source {
+    fn current(&self) -> Result<Arc<ValidatedRun>, Lost> {
+        let Self { files, load, known } = self;
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = stamps(files);
         if stamp != known.stamp {

@@ -232,7 +232,7 @@ impl Chain {
             executor: Executor::Snapshot(snapshot),
             journal,
             redactor,
-            cooldowns: Cooldowns::new(),
+            cooldowns: Cooldowns::in_memory(),
             preconditions: cel::Evaluator::new(ENGINE.clone()),
             memory: BTreeMap::from([("hostile".to_owned(), State::in_memory())]),
             observer,

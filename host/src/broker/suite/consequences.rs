@@ -194,7 +194,7 @@ async fn a_cooldown_belongs_to_target_and_verb() {
     bench.cooldown_seconds = 300;
     let permit = bench.permit(restart(Deployment, "web")).await.unwrap();
     let key = crate::broker::cooldown::CooldownKey::new(&snapshot.scope().cluster, permit.call(), permit.observed());
-    bench.cooldowns.take(key, 300, now()).unwrap();
+    let _ = bench.cooldowns.take(key, 300, now()).await.unwrap();
     assert_eq!(bench.permit(restart(Deployment, "web")).await, Err("Cooldown ".to_owned()));
     bench.allowed(restart(Deployment, "stuck")).await;
     bench.allowed(scale(ScaleDeployment, "web", 3)).await;
