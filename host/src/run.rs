@@ -28,7 +28,7 @@ pub mod schema;
 pub mod tools;
 pub mod validate;
 
-use infraagent_api::run::Head;
+use infraagent_api::run::{Head, RunPhase};
 use jiff::Timestamp;
 
 use self::{
@@ -59,6 +59,12 @@ pub async fn close(journal: &Journal, conclusion: Conclusion) -> Result<Head, au
         journal.report_finding(finding.severity, finding.resource.as_deref(), &finding.message).await?;
     }
     journal.finish(Closing { phase, report, usage, guardrails: Some(guardrails), conditions }).await
+}
+
+/// Closes the record of a run that could not start, so that nobody takes it for one that is still running.
+pub async fn abandon(journal: &Journal, why: &str) -> Result<Head, audit::Error> {
+    let closing = Closing { phase: RunPhase::Failed, conditions: vec![report::not_started(why, Timestamp::now())], ..Closing::default() };
+    journal.finish(closing).await
 }
 
 fn started(run: &ValidatedRun) -> Started {

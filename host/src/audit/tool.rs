@@ -12,7 +12,6 @@ use infraagent_guard::{
     permit::{Permit, Proposal},
 };
 use infraagent_sandbox::broker::{Answer, CallError, Page, Response};
-use serde_json::{Value, json};
 
 use super::{
     Error, MutationOutcome, Recorded, Redactor, bound, canonical, chain,
@@ -278,8 +277,8 @@ impl Folded {
             return Ok(None);
         }
         let mut calls = Vec::new();
-        let mut all = Vec::with_capacity(lines.len());
-        for line in &lines {
+        let mut all = String::from("[");
+        for (index, line) in lines.iter().enumerate() {
             let (call, end) = (redactor.text(&line.call.text()).into_owned(), line.end.text());
             if calls.len() < bound::LISTED_CALLS {
                 calls.push(match &line.end {
@@ -287,9 +286,14 @@ impl Folded {
                     End::Denied(_) | End::Error(_) => bound::short(&format!("{call} {end}"), bound::LISTED_CALL),
                 });
             }
-            all.push(json!([call, end]));
+            all.push_str(if index == 0 { "[" } else { ",[" });
+            canonical::quote(&call, &mut all)?;
+            all.push(',');
+            canonical::quote(&end, &mut all)?;
+            all.push(']');
         }
-        let digest = chain::hash("reads", &canonical::text(&Value::Array(all))?);
+        all.push(']');
+        let digest = chain::hash("reads", &[&all]);
         Ok(Some(Reads { count: i32::try_from(lines.len()).unwrap_or(i32::MAX), denied, calls, digest: Some(digest) }))
     }
 }

@@ -130,8 +130,16 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let compiler = Compiler::new(CompileLimits::from(args.compile));
     let memory = args.memory.clone();
     let (prepared, components, snapshot) = prepare(args).await?;
-    let (prepared, tools) = assemble(prepared, components, snapshot, &compiler, memory.as_deref()).await?;
-    conduct(prepared, &tools).await
+    let journal = Arc::clone(&prepared.journal);
+    match assemble(prepared, components, snapshot, &compiler, memory.as_deref()).await {
+        Ok((prepared, tools)) => conduct(prepared, &tools).await,
+        Err(error) => {
+            if let Err(unclosed) = run::abandon(&journal, &format!("{error:#}")).await {
+                tracing::warn!(error = %unclosed, "the record could not be closed");
+            }
+            Err(error)
+        }
+    }
 }
 
 /// Loads the skills and puts the sandbox in front of the broker.
@@ -165,6 +173,7 @@ async fn assemble(
         redactor: Arc::clone(&prepared.redactor),
         journal: Arc::clone(&prepared.journal),
         cooldowns: Cooldowns::in_memory(),
+        rehearsed: Cooldowns::in_memory(),
         preconditions: cel::Evaluator::compiled(engine, &code)?,
         memory,
         observer: prepared.observer.clone(),

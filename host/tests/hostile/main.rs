@@ -10,9 +10,9 @@ mod consequences;
 mod effects;
 mod forged;
 mod guest;
-mod killed;
 mod leaks;
 mod loading;
+mod program;
 #[expect(dead_code, reason = "shared with the sandbox's own tests, which use all of it")]
 #[path = "../../sandbox/tests/support/mod.rs"]
 mod support;

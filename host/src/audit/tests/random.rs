@@ -107,7 +107,7 @@ proptest! {
         if finish.is_some() {
             prop_assert!(matches!(report.authentic, Answer::Yes(_)), "{:?}", report);
         }
-        let size: usize = desk.read().run.status.unwrap_or_default().actions.iter().map(|entry| crate::audit::entry::size(entry).unwrap()).sum();
+        let size: usize = desk.read().run.status.unwrap_or_default().actions.iter().map(|entry| size(entry)).sum();
         prop_assert!(size <= crate::audit::bound::BYTES);
     }
 

@@ -7,9 +7,9 @@ use infraagent_api::{
     run::{ActionStatus, RunPhase},
 };
 
-use super::support::{Desk, closed, closing, permit, permit_because, read, refused, refused_read, run, setup};
+use super::support::{Desk, closed, closing, permit, permit_because, read, refused, refused_read, run, setup, size};
 use crate::audit::{
-    Closing, Document, End, Error, FileSink, Journal, MutationOutcome, Sink, ToolOutcome, bound, sink,
+    Closing, Document, End, Error, FileSink, Journal, MutationOutcome, Sink, ToolOutcome, bound, chain, entry, sink,
     verify::{Answer, verify},
 };
 
@@ -61,6 +61,20 @@ async fn entries_say_what_was_asked_decided_and_done() {
     let checks = change.checks.as_deref().unwrap();
     assert!(checks.starts_with("action=pass tier=pass autonomy=pass") && checks.contains("data=pass"), "{checks}");
     assert!(status.actions[3].checks.as_deref().unwrap().contains("data=fail:data-protection"));
+}
+
+#[tokio::test]
+async fn what_the_journal_hashes_and_measures_in_parts_is_what_the_whole_entry_has() {
+    let desk = Desk::open(bound::ENTRIES).await;
+    let document = closed(&desk).await;
+    let entries = desk.read().run.status.unwrap().actions;
+    for (entry, written) in entries.iter().zip(document["status"]["actions"].as_array().unwrap()) {
+        let written = written.as_object().unwrap();
+        let (intent, outcome) = (chain::intent_text(written).unwrap(), chain::outcome_text(written).unwrap());
+        assert_eq!(entry::outcome_text(entry).unwrap(), outcome);
+        assert_eq!(chain::sealed_len(intent.len(), outcome.len()), size(entry), "{written:?}");
+    }
+    assert_eq!(entries.len(), 6);
 }
 
 #[tokio::test]
