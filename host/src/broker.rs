@@ -17,12 +17,15 @@ pub mod cooldown;
 mod egress;
 pub mod executor;
 pub mod facts;
+pub mod kubernetes;
 mod log;
 mod object;
 mod paging;
 mod projection;
+mod reading;
 pub mod snapshot;
 pub mod state;
+mod tail;
 pub mod world;
 
 use std::{
@@ -41,7 +44,7 @@ use infraagent_guard::{
     policy::{Policy, Tier},
     screen::{Circumstances, Claim, bytes_out, screen},
 };
-use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Receipt, Request, Response};
+use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Request, Response};
 use tokio::sync::RwLock;
 
 pub use self::egress::RUN_EGRESS_BYTES;
@@ -290,8 +293,11 @@ impl Door {
         let seconds = action.map_or(0, |action| action.cooldown_seconds);
         let key = CooldownKey::new(&policy.scope.cluster, permit.call(), permit.observed());
         // Two tool calls can have passed the check at the same time: only the one that takes the cooldown goes on. A shadow run finds its own earlier changes
-        // cooling down, and leaves nothing behind that would keep a run that acts from acting.
-        let cooldowns = if run.mode == Mode::Shadow { &self.shared.rehearsed } else { &self.shared.cooldowns };
+        // cooling down beside those that were really made, and leaves nothing behind that would keep a run that acts from acting.
+        let cooldowns = match run.mode {
+            Mode::Shadow => &self.shared.rehearsed,
+            Mode::Live => &self.shared.cooldowns,
+        };
         let taken = match cooldowns.take(key, seconds, self.shared.executor.now()).await {
             Ok(taken) => taken,
             Err(why) => {
@@ -342,15 +348,18 @@ impl Door {
         outcome.map(Answer::Receipt)
     }
 
-    /// In a shadow run nothing is executed, and the guest is not told.
+    /// In a shadow run nothing is executed, and the guest is not told: it gets what the cluster says to a rehearsal.
     async fn pretend(&self, recorded: Recorded<Permit<Mutation>>, what: String) -> Result<Answer, CallError> {
         let seq = recorded.seq();
-        let observed = recorded.into_inner().observed().map(|observed| observed.resource_version.to_string());
-        let outcome =
-            MutationOutcome::Skipped { reason: "shadow".to_owned(), message: "allowed, and not executed: this is a shadow run".to_owned() };
+        let rehearsed = self.shared.executor.rehearse(recorded).await;
+        let message = match &rehearsed {
+            Ok(_) => "allowed, and not executed: this is a shadow run".to_owned(),
+            Err(error) => format!("allowed, and not executed: this is a shadow run, and it would have failed: {error}"),
+        };
+        let outcome = MutationOutcome::Skipped { reason: "shadow".to_owned(), message };
         self.entry.outcome(seq, outcome).await.map_err(|error| unrecorded(&error))?;
         self.shared.observer.tell(&Event::Effect { call: self.call.to_string(), seq, what, outcome: Outcome::DryRun });
-        Ok(Answer::Receipt(Receipt { audit_seq: seq, changed: true, resource_version: observed }))
+        rehearsed.map(Answer::Receipt)
     }
 
     fn decided(&self, what: String, tier: Option<Tier>, action: Option<&ActionId>, verdict: Verdict) {

@@ -20,12 +20,18 @@ pub(crate) fn hash(label: &str, text: &[&str]) -> String {
     hex(&digest.finalize())
 }
 
-/// SHA-256 of plain bytes.
+/// SHA-256 of plain bytes, in hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex(&digest(bytes))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// SHA-256 of plain bytes.
+pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// In lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
