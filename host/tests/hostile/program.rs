@@ -64,20 +64,20 @@ fn converse(folder: &Path, turns: usize) {
 fn a_skill_that_is_a_trap_for_the_compiler_ends_the_run_before_anything_is_done() {
     let dir = tempfile::tempdir().unwrap();
     let restart = || Guest::new().restart("restart", DEPLOYMENT, "shop", "web").or_fail();
-    // One function of which the register allocator has much more than a second.
+    // One function that is small for a file and large for a compiler.
     let step = "(local.set $run (i32.xor (i32.mul (local.get $run) (local.get $tool)) (local.get $run_len))) (local.set $tool (i32.add (local.get $run) (local.get $tool)))\n";
     prepare(dir.path(), &restart().code(&step.repeat(150_000)));
     converse(dir.path(), 1);
     let (mut command, record) = run(dir.path(), 0);
-    let output = command.args(["--compile-cpu", "1"]).stderr(Stdio::piped()).output().unwrap();
+    let output = command.args(["--compile-memory", "32Mi"]).stderr(Stdio::piped()).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("cannot load the skill") && told.contains("more than 1 s of processor time"), "{told}");
+    assert!(told.contains("cannot load the skill") && told.contains("more than 32Mi of memory"), "{told}");
     let (document, report) = read(&record);
     let status = document.run.status.unwrap();
     assert!(status.actions.is_empty(), "{:?}", status.actions);
     assert_eq!((status.phase, report.closed), (Some(RunPhase::Failed), true), "a run that could not start has ended");
-    assert!(status.conditions.iter().any(|condition| condition.reason == "NotStarted" && condition.message.contains("processor time")));
+    assert!(status.conditions.iter().any(|condition| condition.reason == "NotStarted" && condition.message.contains("32Mi")));
 
     // The next run in the same folder, with the same cache and an honest skill.
     prepare(dir.path(), &restart());

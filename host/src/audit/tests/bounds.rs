@@ -2,8 +2,8 @@
 
 use infraagent_api::names::Severity;
 
-use super::support::{Desk, closing, permit_because, proposal, read, refused};
-use crate::audit::{Closing, Error, MutationOutcome, ToolOutcome, bound, canonical, entry, verify::Answer};
+use super::support::{Desk, closing, permit_because, proposal, read, refused, size};
+use crate::audit::{Closing, Error, MutationOutcome, ToolOutcome, bound, canonical, verify::Answer};
 
 #[tokio::test]
 async fn a_full_record_of_large_results_fits_and_nothing_is_shortened_afterwards() {

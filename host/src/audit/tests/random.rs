@@ -3,7 +3,7 @@
 use proptest::{prelude::*, sample::Index};
 use serde_json::Value;
 
-use super::support::{Desk, closing, judged, permit_because, proposal, read, refused, refused_read};
+use super::support::{Desk, closing, judged, permit_because, proposal, read, refused, refused_read, size};
 use crate::audit::{
     Document, End, MutationOutcome, ToolOutcome, canonical,
     verify::{Answer, verify},

@@ -87,7 +87,7 @@ async fn the_digest_of_reads_follows_from_the_definition() {
     tool.close(ToolOutcome::Executed { result: String::new() }).await.unwrap();
     desk.journal.flush().await.unwrap();
     let text = r#"[["kubectl.logs pod/web-1 -n apps","sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824 5"],["kubectl.logs pod/web-2 -n apps","unanswered"]]"#;
-    let expected = crate::audit::chain::sha256(format!("infraagent audit v1 reads\n{text}").as_bytes());
+    let expected = chain::sha256(format!("infraagent audit v1 reads\n{text}").as_bytes());
     assert_eq!(desk.read().run.status.unwrap().actions[0].reads.as_ref().unwrap().digest, Some(expected));
 }
 
