@@ -79,7 +79,9 @@ fn a_skill_that_is_a_trap_for_the_compiler_ends_the_run_before_anything_is_done(
     let status = document.run.status.unwrap();
     assert!(status.actions.is_empty(), "{:?}", status.actions);
     assert_eq!((status.phase, report.closed), (Some(RunPhase::Failed), true), "a run that could not start has ended");
-    assert!(status.conditions.iter().any(|condition| condition.reason == "NotStarted" && condition.message.contains("compiling the component")));
+    assert!(
+        status.conditions.iter().any(|condition| condition.reason == "NotStarted" && condition.message.contains("compiling the component"))
+    );
 
     // The next run in the same folder, with the same cache and an honest skill.
     prepare(dir.path(), &restart());
