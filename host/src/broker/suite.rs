@@ -133,7 +133,7 @@ impl<'e, E: Executor> Bench<'e, E> {
             sheet: Sheet::new(actions, vec![tool]).unwrap(),
             environment: Environment { namespaces: vec![ns("shop")], ..Environment::default() },
             denied: Vec::new(),
-            allowed: Vec::new(),
+            allowed: None,
             platform: Platform { ceiling: Autonomy::AutomateDestructive, suspend: Suspend::Nothing },
         }
     }

@@ -188,6 +188,25 @@ async fn preconditions_hold_or_deny() {
 }
 
 #[tokio::test]
+async fn the_first_broken_precondition_is_told_in_the_words_of_the_sheet() {
+    let snapshot = load("shop");
+    let mut bench = Bench::new(&snapshot);
+    let sheet =
+        |all: &[(&str, &str)]| all.iter().map(|(cel, message)| Precondition { cel: (*cel).into(), message: (*message).into() }).collect();
+    for (conditions, expected) in [
+        (&[("true", "one"), ("false", "two"), ("false", "three")][..], "Precondition two"),
+        // What is broken outweighs what has no answer.
+        (&[("broken", "one"), ("false", "two")], "Precondition two"),
+        (&[("true", "one"), ("broken", "two")], "Unknown pre-conditions: an expression has no answer"),
+    ] {
+        bench.preconditions = sheet(conditions);
+        assert_eq!(bench.permit(restart(Deployment, "web")).await, Err(expected.to_owned()));
+    }
+    bench.preconditions = sheet(&[("true", "one"), ("true", "two")]);
+    bench.allowed(restart(Deployment, "web")).await;
+}
+
+#[tokio::test]
 async fn a_cooldown_belongs_to_target_and_verb() {
     let snapshot = load("shop");
     let mut bench = Bench::new(&snapshot);

@@ -4,6 +4,7 @@ use infraagent_guard::{
     call::{Condition, FieldSelector, Get, Handle, LabelSelector, List, Logs, ObjectRef, ResourceType, Select, Wait, Workload::Deployment},
     name::{Container, Readable},
 };
+use infraagent_sandbox::notation;
 
 use super::*;
 
@@ -45,9 +46,9 @@ async fn a_list_shows_the_granted_namespaces_only() {
     let (names, more) = page(bench.read("read", Read::List(list("pods"))));
     assert_eq!(names, ["api-66d8-a", "api-66d8-c", "api-77c4-b", "import-x", "stuck-8a8a-a", "web-9f4d-a", "web-9f4d-b"]);
     assert_eq!(more, None);
-    let web = List { labels: LabelSelector::parse("app=web").unwrap(), namespace: Some(ns("shop")), ..list("pods") };
+    let web = List { labels: notation::labels("app=web").unwrap(), namespace: Some(ns("shop")), ..list("pods") };
     assert_eq!(page(bench.read("read", Read::List(web))).0, ["web-9f4d-a", "web-9f4d-b"]);
-    let done = List { fields: FieldSelector::parse("status.phase=Succeeded").unwrap(), ..list("pods") };
+    let done = List { fields: notation::fields("status.phase=Succeeded").unwrap(), ..list("pods") };
     assert_eq!(page(bench.read("read", Read::List(done))).0, ["import-x"]);
     assert_eq!(page(bench.read("read-cluster", Read::List(list("nodes")))).0, ["node-1", "node-2"]);
 }
@@ -82,7 +83,7 @@ async fn pages_follow_each_other_and_tokens_belong_to_their_query() {
     let first_token = Handle::parse(&first_token.unwrap()).unwrap();
     for stolen in [
         List { continue_from: Some(first_token.clone()), ..list("deployments.apps") },
-        List { continue_from: Some(first_token.clone()), labels: LabelSelector::parse("app=web").unwrap(), ..list("pods") },
+        List { continue_from: Some(first_token.clone()), labels: notation::labels("app=web").unwrap(), ..list("pods") },
         List { continue_from: Some(first_token.clone()), select: Select::parse(vec![String::new()]).unwrap(), ..list("pods") },
         List { continue_from: Some(Handle::parse("Zm9yZ2Vk").unwrap()), ..list("pods") },
     ] {
@@ -108,7 +109,7 @@ async fn an_object_is_projected_and_its_version_checked() {
     assert!(matches!(&answer, Err(CallError::Invalid(why)) if why.contains("`v1`")), "{answer:?}");
     let answer = bench.read("read", Read::Get(Get { object: object("pods", Some("shop"), "nothing"), select: Select::default() }));
     assert!(matches!(answer, Err(CallError::NotFound(_))), "{answer:?}");
-    let unsupported = List { fields: FieldSelector::parse("spec.secretName=a").unwrap(), ..list("pods") };
+    let unsupported = List { fields: notation::fields("spec.secretName=a").unwrap(), ..list("pods") };
     assert!(matches!(bench.read("read", Read::List(unsupported)), Err(CallError::Invalid(_))));
 }
 
@@ -130,7 +131,7 @@ async fn logs_come_from_files() {
     assert!(matches!(bench.read("read", Read::Logs(other)), Err(CallError::Invalid(why)) if why.contains("`main`")));
     // A pod that crashes like the one before says so in the same words.
     bench.act(restart(Deployment, "api")).await.unwrap();
-    let (names, _) = page(bench.read("read", Read::List(List { labels: LabelSelector::parse("app=api").unwrap(), ..list("pods") })));
+    let (names, _) = page(bench.read("read", Read::List(List { labels: notation::labels("app=api").unwrap(), ..list("pods") })));
     let new = names.iter().find(|name| !["api-66d8-a", "api-66d8-c"].contains(&name.as_str())).unwrap();
     let answer = bench.read("read", Read::Logs(logs(new)));
     assert!(matches!(&answer, Ok(Answer::Text(text, _)) if text.contains("cannot reach ledger")), "{answer:?}");
