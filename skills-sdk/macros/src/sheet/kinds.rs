@@ -110,7 +110,7 @@ pub(super) fn check(verbs: &[Verb], resources: &[String], namespaces: &[String])
         if let Some(kind) = kinds.iter().find(|kind| is_namespaced(kind)) {
             return Err(format!("`namespaces` is missing for `{kind}`: name groups or namespaces, or `[\"*\"]` for all of them"));
         }
-    } else if kinds.iter().any(|kind| outside(kind)) {
+    } else if kinds.iter().any(outside) {
         return Err("some of these kinds live outside of namespaces: make an action of its own for them, without `namespaces`".to_owned());
     }
     let fits = |name: &String| {

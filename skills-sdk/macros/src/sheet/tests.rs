@@ -124,7 +124,10 @@ fn mistakes_are_named() {
         (action("    kubernetes: { verb: list, resources: ['*'] }"), "no `*`"),
         (action("    kubernetes: { verb: list }"), "`resources` is missing"),
         (action("    kubernetes: { verb: scale, resources: [deployments.apps], namespaces: [apps] }"), "`scale` needs `replicas"),
-        (action("    kubernetes: { verb: scale, resources: [deployments.apps], namespaces: [apps], replicas: { min: 3, max: 1 } }"), "greater"),
+        (
+            action("    kubernetes: { verb: scale, resources: [deployments.apps], namespaces: [apps], replicas: { min: 3, max: 1 } }"),
+            "greater",
+        ),
         (action("    kubernetes: { verb: cordon }"), "`cordon` needs `nodes"),
         (action("    http: { endpoints: [a], methods: [DELETE], paths: ['/'] }"), "DELETE"),
         (action("    description: no target"), "exactly one target"),
