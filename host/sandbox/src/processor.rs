@@ -149,6 +149,7 @@ fn now(clock: ClockId) -> u64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::expect_used, clippy::arithmetic_side_effects, reason = "tests may panic")]
 mod tests {
     use std::{
         future::{Ready, ready},
