@@ -10,4 +10,5 @@ mod compat;
 mod limits;
 mod manifest;
 mod notation;
+mod slices;
 mod worlds;
