@@ -57,7 +57,7 @@ use self::{
 };
 use crate::audit::{Recorded, Redactor};
 
-/// How long one request may take, from the look-up of the name to the last byte that is read.
+/// How long one request may take, if nobody says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 const USER_AGENT: &str = concat!("infraagent/", env!("CARGO_PKG_VERSION"));
@@ -76,12 +76,14 @@ pub struct Setup {
     pub names: Arc<dyn Resolve>,
     /// What no endpoint may be.
     pub protected: Vec<Protected>,
+    /// How long one request may take, from the look-up of the name to the last byte that is read.
+    pub timeout: Duration,
 }
 
 impl Setup {
     /// As it is outside of tests: the names and certificate authorities of this machine.
     pub fn new(scope: Scope, secrets: Secrets, redactor: Arc<Redactor>, protected: Vec<Protected>) -> Self {
-        Self { scope, secrets, redactor, trust: Trust::System, names: Arc::new(SystemNames), protected }
+        Self { scope, secrets, redactor, trust: Trust::System, names: Arc::new(SystemNames), protected, timeout: TIMEOUT }
     }
 }
 
@@ -94,6 +96,7 @@ pub struct Http {
     verifier: Option<Arc<dyn ServerCertVerifier>>,
     names: Arc<dyn Resolve>,
     protected: Arc<[Protected]>,
+    timeout: Duration,
 }
 
 /// Says nothing of the secrets.
@@ -106,12 +109,12 @@ impl fmt::Debug for Http {
 impl Http {
     /// An executor for one run.
     pub fn new(setup: Setup) -> Self {
-        let Setup { scope, secrets, redactor, trust, names, protected } = setup;
+        let Setup { scope, secrets, redactor, trust, names, protected, timeout } = setup;
         let verifier = trust
             .verifier()
             .inspect_err(|error| tracing::warn!(error, "no certificate authority is known: https endpoints cannot be asked"))
             .ok();
-        Self { scope, secrets, redactor, verifier, names, protected: protected.into() }
+        Self { scope, secrets, redactor, verifier, names, protected: protected.into(), timeout }
     }
 
     /// Executes a permitted request to one of `endpoints`: those of the environment that the permit was decided against.
@@ -125,7 +128,7 @@ impl Http {
         };
         let name = &call.request.endpoint;
         let endpoint = endpoints.get(name).ok_or_else(|| CallError::Internal(format!("the environment has no endpoint `{name}`")))?;
-        let asked = tokio::time::timeout(TIMEOUT, self.ask(name, endpoint, call)).await;
+        let asked = tokio::time::timeout(self.timeout, self.ask(name, endpoint, call)).await;
         asked.map_err(|_| CallError::Timeout)?.map(Answer::Response).map_err(|trouble| self.told(&trouble, name))
     }
 
@@ -192,18 +195,19 @@ impl Http {
 
 /// A client for one request: one connection, to what was admitted, watched by the witness.
 fn client(admission: Admission, witness: Option<&Witness>, shown: Option<Shown>) -> Result<Client, Trouble> {
-    let mut builder = Client::builder()
+    let config = match witness {
+        Some(witness) => witness.config(shown)?,
+        None => tls::nobody()?,
+    };
+    let builder = Client::builder()
         .no_proxy()
         .redirect(Policy::none())
         .referer(false)
         .retry(retry::never())
         .http1_only()
         .pool_max_idle_per_host(0)
-        .dns_resolver(Arc::new(admission));
-    builder = match witness {
-        Some(witness) => builder.tls_backend_preconfigured(witness.config(shown)?),
-        None => builder,
-    };
+        .dns_resolver(Arc::new(admission))
+        .tls_backend_preconfigured(config);
     builder.build().map_err(|_| Trouble::Tls)
 }
 
@@ -234,8 +238,7 @@ fn trouble(error: &reqwest::Error) -> Trouble {
             return own.clone();
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            // An error of TLS travels inside of one of input and output.
-            if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            if is_tls(io) {
                 return Trouble::Tls;
             }
             if io.kind() == io::ErrorKind::ConnectionRefused {
@@ -246,3 +249,11 @@ fn trouble(error: &reqwest::Error) -> Trouble {
     }
     found
 }
+
+/// An error of TLS travels inside of one of input and output, or of two.
+fn is_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>() || inner.downcast_ref().is_some_and(is_tls))
+}
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,12 @@ impl Trust {
     }
 }
 
+/// For endpoints without TLS: believes nobody.
+pub(super) fn nobody() -> Result<ClientConfig, Trouble> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions();
+    Ok(builder.map_err(|_| Trouble::Tls)?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
 /// Verifies one peer, and remembers what it showed.
 #[derive(Debug, Clone)]
 pub(super) struct Witness {
@@ -154,7 +160,8 @@ fn reason(error: &Error) -> Reason {
         Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Reason::Expired,
         Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => Reason::NotYetValid,
         Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => Reason::WrongName,
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => Reason::UnknownIssuer,
+        // An authority of the same name with another key is another authority.
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => Reason::UnknownIssuer,
         _ => Reason::Invalid,
     }
 }
