@@ -13,7 +13,7 @@ pub(super) fn check(configs: &[ModelTierConfig], site: &Resolved, findings: &mut
     let configured = mappings.flat_map(|mapping| mapping.endpoint.as_deref().into_iter().chain(mapping.base_url.as_deref()));
     let providers: Vec<Url> = configured.chain(KNOWN).filter_map(|url| Url::parse(url).ok()).collect();
     for (name, endpoint) in &site.guard.endpoints {
-        let Ok(url) = Url::parse(&endpoint.origin) else { continue };
+        let Ok(url) = Url::parse(endpoint.origin.as_str()) else { continue };
         if let Some(provider) = providers.iter().find(|provider| provider.host == url.host && provider.port == url.port) {
             let message = format!("`{}` is a model provider ({}), which no endpoint may be", url.origin(), provider.origin());
             findings.problem(&site.document, format!("spec.endpoints.{name}.url"), message);

@@ -15,13 +15,16 @@ use infraagent_guard::{
     Autonomy, Call, Circumstances, Claim, Decision, Policy,
     call::{HttpRead, HttpRequest, Read, ReadMethod},
     decide,
-    name::{ActionId, EndpointName, Namespace, ToolName},
+    name::{ActionId, EndpointName, Namespace, Origin, ToolName},
     pattern::Glob,
     permit::{Allowed, Permit},
     policy::{self, Action, Grant, HttpGrant, Method, Platform, Scope, Sheet, Suspend, Tool},
     screen,
 };
-use infraagent_sandbox::broker::{Answer, CallError, Response};
+use infraagent_sandbox::{
+    broker::{Answer, CallError, Response},
+    notation::Entry,
+};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tempfile::TempDir;
 
@@ -182,8 +185,13 @@ fn policy(name: &EndpointName, origin: &str, base: &str, denied: &str) -> Policy
     let grant = Grant::Http(HttpGrant { endpoints: any("*"), methods: vec![Method::Get, Method::Head], paths: any("/**") });
     let action = Action { id: probe.clone(), grant, raise: None, data_impact: false, cooldown_seconds: 0, preconditions: Vec::new() };
     let tool = Tool::new(ToolName::parse("work").unwrap(), vec![probe], false);
-    let endpoint =
-        policy::Endpoint { origin: origin.to_owned(), base: base.to_owned(), holds_data: false, allowed: true, writes: Vec::new() };
+    let endpoint = policy::Endpoint {
+        origin: Origin::parse(origin).unwrap(),
+        base: base.to_owned(),
+        holds_data: false,
+        allowed: true,
+        writes: Vec::new(),
+    };
     Policy {
         revision: "1".into(),
         scope: Arc::new(Scope { cluster: "lab".into(), run: "run-1".into(), environment: "env-1".into() }),
@@ -195,12 +203,8 @@ fn policy(name: &EndpointName, origin: &str, base: &str, denied: &str) -> Policy
             endpoints: BTreeMap::from([(name.clone(), endpoint)]),
             servers: BTreeMap::new(),
         },
-        denied: Some(denied)
-            .filter(|text| !text.is_empty())
-            .map(|text| infraagent_guard::pattern::Pattern::parse(text).unwrap())
-            .into_iter()
-            .collect(),
-        allowed: Vec::new(),
+        denied: if denied.is_empty() { Vec::new() } else { Entry::parse(denied).unwrap().denies().to_vec() },
+        allowed: None,
         platform: Platform { ceiling: Autonomy::Observe, suspend: Suspend::Nothing },
     }
 }
