@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::action::id;
-use crate::{Cx, Declares, Result, UsedBy, backend, document, verb};
+use crate::{Cx, Declares, Error, Result, UsedBy, backend, document, verb};
 
 /// A request that only reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
