@@ -17,6 +17,7 @@ use http::{
 };
 use infraagent_guard::name::{Namespace, ObjectName};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{failure::Failure, path::query};
 
@@ -182,8 +183,8 @@ impl Acting {
         .await
     }
 
-    /// Sends a change, once. The answer is the object as it is now, or a status.
-    pub(super) async fn order(&self, order: Order) -> Result<Value, Failure> {
+    /// Sends a change, once, and waits until then. The answer is the object as it is now, or a status.
+    pub(super) async fn order(&self, order: Order, until: Instant) -> Result<Value, Failure> {
         let Order { method, path, content_type, body, intent, dry_run } = order;
         let mark = HeaderValue::from_str(&intent).map_err(|_| Failure::Malformed(format!("`{intent}` is no intent")))?;
         let manager = if method == Method::PATCH { "infraagent" } else { "" };
@@ -196,7 +197,7 @@ impl Acting {
             .header(EXTRA_INTENT, mark)
             .body(body.to_string().into_bytes())
             .map_err(|error| Failure::Malformed(error.to_string()))?;
-        within(EFFECT_TIMEOUT, json(&self.0, request)).await
+        tokio::time::timeout_at(until, json(&self.0, request)).await.unwrap_or(Err(Failure::TimedOut))
     }
 }
 
