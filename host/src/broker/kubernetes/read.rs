@@ -159,7 +159,7 @@ impl Kubernetes {
                 if status.code == 400
                     && (status.message.contains("field label not supported") || status.message.contains("known field selector")) =>
             {
-                let path = fields.0.iter().map(|(path, _, _)| path.as_str()).find(|path| status.message.contains(*path));
+                let path = fields.0.iter().map(|requirement| requirement.path.as_str()).find(|path| status.message.contains(*path));
                 reading::unsupported(fields, path, kind.kind.kind())
             }
             other => other.of_read(&format!("list {}", kind.kind.kind()), &format!("the kind `{}`", kind.kind.kind())),

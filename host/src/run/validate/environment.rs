@@ -9,7 +9,7 @@ use infraagent_api::{
 };
 use infraagent_guard::{
     call,
-    name::{EndpointName, McpTool as McpToolName, Namespace},
+    name::{EndpointName, McpTool as McpToolName, Namespace, Origin},
     pattern::Glob,
     policy::{self, Environment, Tier},
 };
@@ -70,12 +70,13 @@ pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findi
             findings.problem(&document, format!("{path}.writes"), message);
         }
         let url = findings.take(&document, format!("{path}.url"), Url::parse(url));
+        let origin = url.as_ref().and_then(|url| findings.take(&document, format!("{path}.url"), Origin::parse(&url.origin())));
         let parsed_writes: Vec<_> = writes
             .iter()
             .enumerate()
             .filter_map(|(index, write)| findings.take(&document, format!("{path}.writes[{index}].path"), parse_write(write)))
             .collect();
-        if let (Some(parsed_name), Some(url)) = (parsed_name, url) {
+        if let (Some(parsed_name), Some(url), Some(origin)) = (parsed_name, url, origin) {
             let allowed = platform.allows_endpoint(&url);
             if !allowed {
                 findings.warn(
@@ -86,7 +87,7 @@ pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findi
             let writes = writes.iter().map(|write| format!("{} {} ({})", write.method, write.path, write.tier)).collect();
             let told = SiteEndpoint { url: format!("{}{}", url.origin(), url.base), health_path: health_path.clone(), writes, holds_data };
             told_endpoints.insert(name.clone(), told);
-            let endpoint = policy::Endpoint { origin: url.origin(), base: url.base, holds_data, allowed, writes: parsed_writes };
+            let endpoint = policy::Endpoint { origin, base: url.base, holds_data, allowed, writes: parsed_writes };
             guard.endpoints.insert(parsed_name, endpoint);
         }
     }

@@ -52,7 +52,7 @@ pub(super) fn choose(
     {
         let origin = parsed.origin();
         for (name, endpoint) in &site.guard.endpoints {
-            if endpoint.origin == origin {
+            if endpoint.origin.as_str() == origin {
                 let message = format!("`{origin}` is the model provider of tier `{tier}`, which no endpoint may be");
                 findings.problem(&site.document, format!("spec.endpoints.{name}.url"), message);
             }

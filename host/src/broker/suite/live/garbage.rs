@@ -294,7 +294,7 @@ async fn declared_data_finalizers_and_operators() {
     bench.protected(evict(&bench, "store-1").await, "declared-data").await;
     bench.protected(evict(&bench, "orders-1").await, "database-operator").await;
     bench.protected(delete(&bench, DeletePod, "orders-1").await, "database-operator").await;
-    let service = infraagent_guard::call::Disposable::Service;
+    let service = Disposable::Service;
     bench.protected(delete(&bench, service, "held").await, "finalizers").await;
     bench.act(delete(&bench, service, "free").await).await.unwrap();
     assert_eq!(bench.object("services", "free").await, None);
@@ -310,7 +310,7 @@ async fn a_rollout_completes_and_can_be_waited_for() {
     let bench = site.bench();
     let before: Vec<_> = site.pods("web").await.iter().map(|pod| pod.uid()).collect();
     let rolled_out = || {
-        let object = crate::broker::suite::reads::object("deployments.apps", Some("shop"), "web");
+        let object = reads::object("deployments.apps", Some("shop"), "web");
         Read::Wait(Wait { object, condition: infraagent_guard::call::Condition::RolledOut, timeout_ms: 60_000 })
     };
     assert_eq!(bench.read("read", rolled_out()).await, Ok(Answer::Reached(true)));
