@@ -39,7 +39,7 @@ use infraagent_guard::{
     call::{Disposable, Effect, Get, Mutation, Read, Scalable, Scale, Target, Victim, Wait, Workload},
     checks::Code,
     decide,
-    facts::{Fact, Facts, Seen},
+    facts::{Conditions, Fact, Facts, Seen},
     name::{ActionId, GroupResource, Namespace, ObjectName, ResourceVersion, ToolName, Uid},
     permit::{Allowed, Observed, Permit},
     policy::{Action, Environment, Grant, KubernetesGrant, Platform, Precondition, Scope, Sheet, Suspend, Tool, Verb},
@@ -313,7 +313,7 @@ impl<'e, E: Cluster> Bench<'e, E> {
             finalizers: clear(),
             database_operator: clear(),
             node: clear(),
-            preconditions: clear(),
+            preconditions: Conditions::Hold,
             cooldown: clear(),
         };
         let screened = self.screen("change", Call::Mutation(Mutation { effect, reason: "forced".to_owned() }));

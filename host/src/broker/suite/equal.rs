@@ -3,9 +3,10 @@
 //! Only what no two clusters share is made equal first: uids, versions, times, and what namespace and nodes are called.
 
 use infraagent_guard::call::{
-    Condition, Disposable, FieldSelector, Get, Handle, LabelSelector, List, Scalable, Select, Sync, Wait,
+    Condition, Disposable, Get, Handle, List, Scalable, Select, Sync, Wait,
     Workload::{DaemonSet, Deployment, StatefulSet},
 };
+use infraagent_sandbox::notation;
 
 use super::{
     reads::{list, object},
@@ -81,8 +82,8 @@ async fn shop<E: Cluster>(cluster: &E) -> Vec<String> {
             .await;
     }
     let selected = List {
-        labels: LabelSelector::parse("app in (web,api),pod-template-hash!=77c4").unwrap(),
-        fields: FieldSelector::parse("status.phase=Running").unwrap(),
+        labels: notation::labels("app in (web,api),pod-template-hash!=77c4").unwrap(),
+        fields: notation::fields("status.phase=Running").unwrap(),
         select: select(&["/metadata/labels"]),
         limit: 2,
         ..list("pods")
@@ -94,7 +95,7 @@ async fn shop<E: Cluster>(cluster: &E) -> Vec<String> {
         ("spec.replicas=1", "deployments.apps"),
         ("status.nothing=x", "kustomizations.kustomize.toolkit.fluxcd.io"),
     ] {
-        story.pages(List { fields: FieldSelector::parse(field).unwrap(), ..list(kind) }).await;
+        story.pages(List { fields: notation::fields(field).unwrap(), ..list(kind) }).await;
     }
     for (kind, namespace, name) in [
         ("pods", Some("shop"), "web-9f4d-a"),
@@ -126,6 +127,8 @@ async fn shop<E: Cluster>(cluster: &E) -> Vec<String> {
     let pod = evict(&story.bench, "web-9f4d-a").await;
     let job = delete(&story.bench, Disposable::Job, "import").await;
     for effect in [
+        pod,
+        Effect::Evict(ns("shop"), named("web-9f4d-b"), Uid::parse("another").unwrap()),
         restart(Deployment, "nothing"),
         restart(StatefulSet, "web"),
         restart(DaemonSet, "web"),
@@ -145,8 +148,6 @@ async fn shop<E: Cluster>(cluster: &E) -> Vec<String> {
         Effect::Cordon(named("node-3"), true),
         Effect::RequestSync(Sync::FluxKustomization, ns("shop"), named("shop")),
         Effect::RequestSync(Sync::FluxKustomization, ns("shop"), named("other")),
-        pod,
-        Effect::Evict(ns("shop"), named("web-9f4d-b"), Uid::parse("another").unwrap()),
         job.clone(),
         job,
     ] {

@@ -223,10 +223,3 @@ async fn a_change_carries_what_was_observed_and_who_asks() {
     let asked = mock.requests(&Method::PATCH);
     assert_eq!(asked, ["/apis/apps/v1/namespaces/shop/deployments/web?timeout=8s&fieldManager=infraagent"]);
 }
-
-#[tokio::test]
-async fn an_answer_without_end_is_not_read_to_its_end() {
-    let mock = Mock::new(|_, uri| uri.contains("/pods?").then(|| (StatusCode::OK, " ".repeat((64 << 20) + 1)).into_response())).await;
-    let answer = Bench::new(&mock.kubernetes).read("read", Read::List(super::reads::list("pods"))).await;
-    assert!(matches!(&answer, Err(CallError::Unavailable { message, .. }) if message.contains("too much")), "{answer:?}");
-}

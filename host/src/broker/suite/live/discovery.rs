@@ -35,5 +35,5 @@ async fn a_group_that_does_not_answer_denies_every_change_and_no_read() {
     assert!(bench.read("read", Read::List(list("pods"))).await.is_ok());
 
     registered.delete("v1.stores.example.org", &DeleteParams::default()).await.unwrap();
-    eventually("it is forgotten", || async { bench.permit(restart(Deployment, "web")).await.ok() }).await;
+    eventually("it is forgotten", || async { bench.permit(restart(Deployment, "web")).await.ok().map(drop) }).await;
 }

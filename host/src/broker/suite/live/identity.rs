@@ -2,11 +2,12 @@
 
 use infraagent_guard::call::{
     Disposable::{Deployment as DeleteDeployment, Pod as DeletePod},
-    FieldSelector, LabelSelector, List, Logs,
+    List, Logs,
     Scalable::Deployment as ScaleDeployment,
     Select,
     Workload::Deployment,
 };
+use infraagent_sandbox::notation;
 use kube::api::DeleteParams;
 
 use super::*;
@@ -150,8 +151,8 @@ async fn a_log_is_read_as_the_agent() {
 async fn selectors_are_the_servers_work() {
     let live = ApiServer.load("shop").await;
     let query = List {
-        labels: LabelSelector::parse("app in (web,api),!legacy").unwrap(),
-        fields: FieldSelector::parse("status.phase=Running").unwrap(),
+        labels: notation::labels("app in (web,api),!legacy").unwrap(),
+        fields: notation::fields("status.phase=Running").unwrap(),
         limit: 2,
         ..list("pods")
     };
