@@ -49,6 +49,7 @@ impl CooldownKey {
 
 /// Where cooldowns are kept.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per run: its size costs nothing")]
 pub enum Cooldowns {
     /// In this process, for an offline run.
     Memory(InMemory),

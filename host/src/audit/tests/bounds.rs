@@ -27,7 +27,7 @@ async fn a_full_record_of_large_results_fits_and_nothing_is_shortened_afterwards
         sealed = entries;
     }
     assert_eq!(desk.journal.entries_left(), 0);
-    let total: usize = sealed.iter().map(|entry| size(entry)).sum();
+    let total: usize = sealed.iter().map(size).sum();
     assert!(total <= bound::BYTES, "{total}");
     for entry in &sealed {
         assert!(size(entry) <= bound::FIXED + bound::SHARE);
@@ -55,7 +55,7 @@ async fn many_open_entries_share_the_room_too() {
     }
     let entries = desk.journal.document().await.status.unwrap().actions;
     assert_eq!(entries.len(), 128);
-    assert!(entries.iter().map(|entry| size(entry)).sum::<usize>() <= bound::BYTES);
+    assert!(entries.iter().map(size).sum::<usize>() <= bound::BYTES);
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ proptest! {
         if finish.is_some() {
             prop_assert!(matches!(report.authentic, Answer::Yes(_)), "{:?}", report);
         }
-        let size: usize = desk.read().run.status.unwrap_or_default().actions.iter().map(|entry| size(entry)).sum();
+        let size: usize = desk.read().run.status.unwrap_or_default().actions.iter().map(size).sum();
         prop_assert!(size <= crate::audit::bound::BYTES);
     }
 
