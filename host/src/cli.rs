@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 pub mod audit;
+pub mod crds;
 pub mod run;
 pub mod skill;
 
@@ -28,6 +29,8 @@ enum Command {
     /// Verify the record of a run
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Print the definitions of the custom resources
+    Crds(crds::Args),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -44,6 +47,7 @@ pub async fn main() -> ExitCode {
         Command::Run(args) => run::main(args).await,
         Command::Skill(command) => skill::main(command).await,
         Command::Audit(command) => audit::main(command),
+        Command::Crds(args) => crds::main(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "infraagent", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
