@@ -2,7 +2,7 @@
 //!
 //! | step | file | may touch |
 //! |---|---|---|
-//! | [`dereference`] | the documents and components that the run is made of | files |
+//! | [`dereference`] | the documents, Secrets and components that the run is made of | files, or a client |
 //! | [`validate`] | custom resources and manifests become one [`ValidatedRun`] | nothing |
 //! | [`prompt`] | what the model is told | nothing |
 //! | [`converse`] | the model asks, [`tools::Tools`] answers, [`budget`] bounds both | provider, tools |
@@ -28,7 +28,7 @@ pub mod schema;
 pub mod tools;
 pub mod validate;
 
-use infraagent_api::run::Head;
+use infraagent_api::run::{Head, RunPhase};
 use jiff::Timestamp;
 
 use self::{
@@ -42,10 +42,16 @@ use crate::{
     llm::Provider,
 };
 
-/// Holds the conversation and draws the conclusion. The record is not closed yet: see [`close`].
-pub async fn execute<T: Tools>(run: &ValidatedRun, provider: &Provider, tools: &T, observer: &Observer) -> Conclusion {
+/// Holds the conversation and draws the conclusion; `stop` names a signal that ends it early. The record is not closed yet: see [`close`].
+pub async fn execute<T: Tools>(
+    run: &ValidatedRun,
+    provider: &Provider,
+    tools: &T,
+    observer: &Observer,
+    stop: impl Future<Output = &'static str>,
+) -> Conclusion {
     observer.tell(&Event::Started(started(run)));
-    let transcript = converse::converse(run, provider, tools, observer).await;
+    let transcript = converse::converse(run, provider, tools, observer, stop).await;
     let record = tools.record().await;
     let conclusion = report::conclude(run, &transcript, &record.actions, &record.findings, Timestamp::now());
     observer.tell(&Event::Ended(ended(&conclusion, &transcript)));
@@ -59,6 +65,12 @@ pub async fn close(journal: &Journal, conclusion: Conclusion) -> Result<Head, au
         journal.report_finding(finding.severity, finding.resource.as_deref(), &finding.message).await?;
     }
     journal.finish(Closing { phase, report, usage, guardrails: Some(guardrails), conditions }).await
+}
+
+/// Closes the record of a run that could not start, so that nobody takes it for one that is still running.
+pub async fn abandon(journal: &Journal, why: &str) -> Result<Head, audit::Error> {
+    let closing = Closing { phase: RunPhase::Failed, conditions: vec![report::not_started(why, Timestamp::now())], ..Closing::default() };
+    journal.finish(closing).await
 }
 
 fn started(run: &ValidatedRun) -> Started {

@@ -41,8 +41,8 @@ pub struct Paths {
     pub skills: Vec<PathBuf>,
 }
 
-/// What was in them.
-#[derive(Debug)]
+/// What a run is made of.
+#[derive(Debug, Clone)]
 pub struct Documents {
     /// The agent.
     pub agent: InfraAgent,
@@ -57,6 +57,7 @@ pub struct Documents {
 }
 
 /// A skill's component.
+#[derive(Clone)]
 pub struct Component {
     /// Where it was read.
     pub path: PathBuf,

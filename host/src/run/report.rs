@@ -236,15 +236,24 @@ fn escalations(run: &ValidatedRun, abort: Option<&Abort>, record: &[ActionRecord
     due
 }
 
-fn conditions(abort: Option<&Abort>, warnings: &[Warning], escalations: &[Escalation], tally: Tally, now: Timestamp) -> Vec<Condition> {
-    let condition = |kind: &str, holds: bool, reason: &str, message: String| Condition {
+/// What is said about a run that could not start.
+pub fn not_started(why: &str, now: Timestamp) -> Condition {
+    condition("Complete", false, "NotStarted", format!("the run could not start: {why}"), now)
+}
+
+fn condition(kind: &str, holds: bool, reason: &str, message: String, now: Timestamp) -> Condition {
+    Condition {
         type_: kind.to_owned(),
         status: if holds { "True" } else { "False" }.to_owned(),
         reason: reason.to_owned(),
         message: message.chars().take(MAX_CONDITION).collect(),
         last_transition_time: Time(now),
         observed_generation: None,
-    };
+    }
+}
+
+fn conditions(abort: Option<&Abort>, warnings: &[Warning], escalations: &[Escalation], tally: Tally, now: Timestamp) -> Vec<Condition> {
+    let condition = |kind: &str, holds: bool, reason: &str, message: String| condition(kind, holds, reason, message, now);
     let mut conditions = vec![match abort {
         None => condition("Complete", true, "Completed", "the run ended with a report".to_owned()),
         Some(abort) => condition("Complete", false, abort.reason(), abort.to_string()),

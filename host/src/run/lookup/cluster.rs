@@ -24,7 +24,7 @@ use crate::run::{
 /// From this age on documents are read again, also for what changes nothing.
 const SOON: Duration = Duration::from_secs(1);
 /// The oldest documents that a decision may rest on.
-pub const STALE: Duration = Duration::from_secs(30);
+const STALE: Duration = Duration::from_secs(30);
 
 type Make = dyn Fn(Governing) -> Result<ValidatedRun, String> + Send + Sync;
 
