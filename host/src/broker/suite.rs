@@ -14,11 +14,18 @@ macro_rules! on_both {
                 super::$test(&crate::broker::suite::InMemory).await;
             })+
         }
+        mod on_an_api_server {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(&crate::broker::suite::live::ApiServer).await;
+            })+
+        }
     };
 }
 
 mod consequences;
 mod effects;
+mod live;
 mod loading;
 mod reads;
 mod simulated;
