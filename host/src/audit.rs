@@ -58,7 +58,7 @@ pub mod redact;
 pub mod sink;
 mod terminal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tool;
 pub mod verify;
 

@@ -42,6 +42,10 @@ use crate::{
         event::Observer,
         execute::{Loaded, SkillTools},
         lookup::Lookup,
+        report::{
+            events::{self, Events},
+            notice,
+        },
         tools::Tools,
         validate::ValidatedRun,
     },
@@ -132,6 +136,8 @@ struct Prepared {
     record: String,
     /// What is printed at the end.
     output: Option<Output>,
+    /// Tells people, if the agent is an object of a cluster.
+    events: Option<Events>,
 }
 
 /// Runs one agent once.
@@ -212,9 +218,16 @@ async fn assemble(
 
 /// Holds the conversation, closes the record, and prints what was asked for.
 async fn conduct<T: Tools>(prepared: Prepared, tools: &T, interrupt: Interrupt) -> anyhow::Result<ExitCode> {
-    let Prepared { run, lookup: _, provider, observer, redactor: _, journal, record, output } = prepared;
-    let conclusion = run::execute(&run, &provider, tools, &observer, interrupt.received()).await;
+    let Prepared { run, lookup: _, provider, observer, redactor, journal, record, output, events } = prepared;
+    let mut conclusion = run::execute(&run, &provider, tools, &observer, interrupt.received()).await;
     let phase = conclusion.phase;
+    let findings = journal.document().await.status.unwrap_or_default().findings;
+    let notices = notice::notices(&run, &conclusion, &findings);
+    events::log(&notices, &redactor);
+    if let Some(events) = events {
+        let sent = events.send(&notices, &redactor).await;
+        conclusion.escalated(&sent, &format!("told by Event on InfraAgent {}/{}", run.agent.namespace, run.agent.name));
+    }
     run::close(&journal, conclusion).await.with_context(|| format!("the record `{record}` could not be closed"))?;
     match output {
         None => anstream::println!("  record: {}", escape_terminal(&record)),

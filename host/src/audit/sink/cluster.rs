@@ -24,7 +24,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderValue, header::ACCEPT};
 use infraagent_api::AgentRun;
 use kube::{
-    Api, Client, Resource as _,
+    Api, Resource as _,
     api::{GetParams, Patch, PatchParams, PostParams},
     core::{DynamicObject, PartialObjectMeta, Request},
 };
@@ -57,7 +57,7 @@ pub struct ClusterSink {
 
 #[derive(Clone)]
 struct Target {
-    client: Client,
+    client: kube::Client,
     namespace: String,
     name: String,
     uid: String,
@@ -136,7 +136,7 @@ enum Found {
 
 impl ClusterSink {
     /// Creates the object: its order, no status. The answer is the object as the API server keeps it, with the uid that the chain of the record begins with.
-    pub async fn create(client: Client, run: &AgentRun) -> Result<(Self, AgentRun), Error> {
+    pub async fn create(client: kube::Client, run: &AgentRun) -> Result<(Self, AgentRun), Error> {
         let namespace = run.metadata.namespace.clone().unwrap_or_default();
         let shown = format!("{namespace}/{}", run.metadata.name.as_deref().unwrap_or_default());
         let failed = |message: String| Error::NotCreated { run: shown.clone(), message };
@@ -163,7 +163,7 @@ impl ClusterSink {
     }
 
     /// A sink for an object without status that exists.
-    fn holding(client: Client, namespace: &str, name: &str, uid: &str, resource_version: String) -> Self {
+    fn holding(client: kube::Client, namespace: &str, name: &str, uid: &str, resource_version: String) -> Self {
         let target = Target { client, namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() };
         let known = Known { resource_version, status: Value::Null, unanswered: Vec::new(), unsure: false, version: 0, lost: None };
         Self { target, known: Arc::new(Mutex::new(known)) }
@@ -384,5 +384,7 @@ fn gone<'a>(old: &'a Map<String, Value>, new: &'a Map<String, Value>) -> impl It
     old.keys().filter(|name| !new.contains_key(*name))
 }
 
+#[cfg(test)]
+mod server;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use infraagent_api::AgentEnvironment;
 use infraagent_guard::name::{Namespace, ObjectName};
 use kube::{
-    Client, Config,
+    Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -21,6 +21,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// Arguments about a cluster.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(super) struct Flags {
     /// Kubeconfig of the cluster to act on. Its user looks and writes the record; what the agent does is done as the agent's ServiceAccount
     #[arg(long, value_name = "FILE", group = "world")]
@@ -44,7 +45,7 @@ pub(super) struct Connection {
     /// How it is reached.
     pub(super) config: Config,
     /// For what this user reads and writes himself. It tries nothing twice and waits for no answer for longer than [`ANSWER`].
-    pub(super) client: Client,
+    pub(super) client: kube::Client,
     /// The uid of `kube-system`.
     pub(super) id: String,
     /// Where the Secrets of models and the cooldowns are.
@@ -63,7 +64,7 @@ impl Connection {
         let id = cluster_id(&config).await?;
         let mut patient = config.clone();
         (patient.read_timeout, patient.reset_reader_on_write) = (Some(ANSWER), true);
-        let client = Client::try_from(patient).with_context(|| format!("the kubeconfig `{shown}` cannot be used"))?;
+        let client = kube::Client::try_from(patient).with_context(|| format!("the kubeconfig `{shown}` cannot be used"))?;
         let operator_namespace = Namespace::parse(operator_namespace).context("--operator-namespace")?;
         Ok(Self { config, client, id, operator_namespace })
     }

@@ -11,6 +11,7 @@ use infraagent_api::{
     run::{RECORD_VERSION, RunTrigger},
 };
 use jiff::Timestamp;
+use kube::Resource as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
@@ -30,6 +31,7 @@ use crate::{
         },
         event::Observer,
         lookup::Lookup,
+        report::events::Events,
         validate::{self, Inputs, RunIdentity, SkillInput, ValidatedRun},
     },
 };
@@ -141,6 +143,13 @@ pub(super) async fn open(ready: Ready) -> anyhow::Result<(Prepared, Vec<Componen
             (Sink::File(FileSink::new(&path)?), path.display().to_string(), None)
         }
     };
+    // An agent that only a file describes is no object that an Event could be about.
+    let events = match (&world, &sources.origin) {
+        (World::Cluster(connection), Origin::Cluster { .. }) => {
+            Some(Events::new(connection.client.clone(), documents.agent.object_ref(&())))
+        }
+        (World::Cluster(_), Origin::Files(_)) | (World::Snapshot(_), _) => None,
+    };
     let governing = Governing { agent: documents.agent.clone(), environment: documents.environment.clone(), policies: documents.policies.clone() };
     let run = Arc::new(sources.validate(documents)?);
     let object = object.unwrap_or_else(|| document(&run, Some(&run.run.uid)));
@@ -160,7 +169,7 @@ pub(super) async fn open(ready: Ready) -> anyhow::Result<(Prepared, Vec<Componen
     };
     let secrets = Arc::clone(&redactor);
     let observer = Observer::new(move |event| shown.tell(&event.redacted(&secrets)));
-    Ok((Prepared { run, lookup, provider, observer, redactor, journal, record, output }, components, world))
+    Ok((Prepared { run, lookup, provider, observer, redactor, journal, record, output, events }, components, world))
 }
 
 /// The values of the environment's credentials.

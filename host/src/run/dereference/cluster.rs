@@ -11,7 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Resource,
     api::ListParams,
     core::{PartialObjectMeta, Selector, SelectorExt as _},
 };
@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 /// Whose documents are read, and with which rights.
 #[derive(Clone)]
 pub struct Reader {
-    client: Client,
+    client: kube::Client,
     namespace: String,
     agent: String,
 }
@@ -81,7 +81,7 @@ pub enum Error {
 
 impl Reader {
     /// A reader for one agent.
-    pub fn new(client: Client, namespace: &str, agent: &str) -> Self {
+    pub fn new(client: kube::Client, namespace: &str, agent: &str) -> Self {
         Self { client, namespace: namespace.to_owned(), agent: agent.to_owned() }
     }
 
@@ -114,7 +114,7 @@ impl std::fmt::Debug for Reader {
 }
 
 /// That the ServiceAccount exists, whose rights a run acts with. A run never falls back to the rights of whoever started it.
-pub async fn check_service_account(client: &Client, namespace: &str, name: &str) -> Result<(), Error> {
+pub async fn check_service_account(client: &kube::Client, namespace: &str, name: &str) -> Result<(), Error> {
     let hint = "the agent acts with its rights and with nobody else's: create it and bind roles to it, or correct `spec.serviceAccountName`";
     let found = metadata::<ServiceAccount>(&Api::namespaced(client.clone(), namespace), name).await?;
     match found {
@@ -126,7 +126,7 @@ pub async fn check_service_account(client: &Client, namespace: &str, name: &str)
 }
 
 /// The policies that hold in a namespace, by name.
-async fn policies(client: &Client, namespace: &str) -> Result<Vec<InfraAgentPolicy>, Error> {
+async fn policies(client: &kube::Client, namespace: &str) -> Result<Vec<InfraAgentPolicy>, Error> {
     let namespaces = Api::<Namespace>::all(client.clone());
     let policies = Api::<InfraAgentPolicy>::all(client.clone());
     let (found, policies) = tokio::try_join!(metadata(&namespaces, namespace), listed(&policies))?;
@@ -151,7 +151,7 @@ fn selects(policy: &InfraAgentPolicy, labels: &std::collections::BTreeMap<String
     Ok(Selector::try_from(selector).map_err(|error| wrong(error.to_string()))?.matches(labels))
 }
 
-async fn named<K>(client: &Client, namespace: &str, name: &str, hint: &str) -> Result<K, Error>
+async fn named<K>(client: &kube::Client, namespace: &str, name: &str, hint: &str) -> Result<K, Error>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Clone + std::fmt::Debug,
 {

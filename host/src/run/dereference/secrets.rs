@@ -4,7 +4,7 @@
 
 use infraagent_api::environment::{AgentEnvironmentSpec, Credential, CredentialKind};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{Api, Client};
+use kube::Api;
 use secrecy::SecretString;
 
 use super::cluster::{Error, unreadable};
@@ -21,7 +21,7 @@ pub struct SecretValue {
 }
 
 /// Everything that the credentials of an environment need. A missing Secret or key is an error that names both, and where they are asked for.
-pub async fn of_environment(client: &Client, namespace: &str, name: &str, spec: &AgentEnvironmentSpec) -> Result<Vec<SecretValue>, Error> {
+pub async fn of_environment(client: &kube::Client, namespace: &str, name: &str, spec: &AgentEnvironmentSpec) -> Result<Vec<SecretValue>, Error> {
     let mut values = Vec::new();
     for (credential, Credential { secret_ref, kind, header: _ }) in &spec.credentials {
         let needs = format!("AgentEnvironment `{namespace}/{name}`, `spec.credentials.{credential}` ({kind})");
@@ -31,7 +31,7 @@ pub async fn of_environment(client: &Client, namespace: &str, name: &str, spec: 
 }
 
 /// The API key of a model.
-pub async fn of_model(client: &Client, operator_namespace: &str, secret: &str, key: &str, model: &str) -> Result<SecretString, Error> {
+pub async fn of_model(client: &kube::Client, operator_namespace: &str, secret: &str, key: &str, model: &str) -> Result<SecretString, Error> {
     let values = read(client, operator_namespace, secret, &[key], &format!("the model `{model}`")).await?;
     let missing = || Error::Key { secret: secret.to_owned(), key: key.to_owned(), has: "none".to_owned(), needs: model.to_owned() };
     values.into_iter().next().map(|value| value.value).ok_or_else(missing)
@@ -47,7 +47,7 @@ fn keys(kind: CredentialKind) -> &'static [&'static str] {
     }
 }
 
-async fn read(client: &Client, namespace: &str, name: &str, keys: &[&str], needs: &str) -> Result<Vec<SecretValue>, Error> {
+async fn read(client: &kube::Client, namespace: &str, name: &str, keys: &[&str], needs: &str) -> Result<Vec<SecretValue>, Error> {
     let shown = format!("{namespace}/{name}");
     let secret = match Api::<Secret>::namespaced(client.clone(), namespace).get_opt(name).await {
         Ok(Some(secret)) => secret,
