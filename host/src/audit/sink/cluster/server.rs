@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::ClusterSink;
 
-pub(super) const UID: &str = "5a3c0b7e-0000-4000-8000-000000000001";
+pub(super) const UID: &str = "run-1";
 
 /// What happens to the next request for a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +51,7 @@ pub(super) struct Object {
     pub(super) deaf: bool,
     /// Every patch that was asked for.
     pub(super) patches: Vec<Vec<Value>>,
-    /// How often the object was read.
-    pub(super) looks: usize,
+    looks: usize,
 }
 
 pub(super) struct Server {
@@ -94,6 +93,12 @@ impl Server {
     /// What happens to the next writes.
     pub(super) fn next(&self, scenarios: &[Scenario]) {
         self.object().next.extend(scenarios);
+    }
+
+    /// How many patches were asked for, and how often the object was read.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let object = self.object();
+        (object.patches.len(), object.looks)
     }
 
     pub(super) fn value(&self) -> Value {
