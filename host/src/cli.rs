@@ -22,7 +22,7 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Run one agent once
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Work with skills: make, build, inspect and check them
     #[command(subcommand)]
     Skill(skill::Command),
@@ -44,7 +44,7 @@ enum Command {
 /// Parses the arguments, runs the subcommand, and turns its end into an exit code.
 pub async fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(args) => run::main(args).await,
+        Command::Run(args) => run::main(*args).await,
         Command::Skill(command) => skill::main(command).await,
         Command::Audit(command) => audit::main(command),
         Command::Crds(args) => crds::main(args),

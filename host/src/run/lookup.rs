@@ -28,7 +28,7 @@ pub struct Lookup(Arc<Source>);
 #[derive(Debug)]
 enum Source {
     Files(Files),
-    Cluster(cluster::Documents),
+    Cluster(Box<cluster::Documents>),
 }
 
 struct Files {
@@ -88,7 +88,7 @@ impl Lookup {
         first: Arc<ValidatedRun>,
         make: impl Fn(Governing) -> Result<ValidatedRun, String> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(Source::Cluster(cluster::Documents::new(reader, governing, first, Box::new(make)))))
+        Self(Arc::new(Source::Cluster(Box::new(cluster::Documents::new(reader, governing, first, Box::new(make))))))
     }
 
     /// A run whose documents cannot change.

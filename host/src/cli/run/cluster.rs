@@ -1,6 +1,6 @@
 //! What a run on a real cluster needs before it begins: a connection, the right environment, a ServiceAccount that exists, Secrets.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use infraagent_api::AgentEnvironment;
@@ -12,8 +12,18 @@ use kube::{
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    broker::kubernetes::{Identity, Kubernetes, cluster_id},
-    run::{dereference::cluster::check_service_account, validate::ValidatedRun, validate::supported},
+    audit::Redactor,
+    broker::{
+        http::{Http, Secrets, Setup, names::Protected},
+        kubernetes::{Identity, Kubernetes, cluster_id},
+    },
+    run::{
+        dereference::{
+            cluster::check_service_account,
+            secrets::{self, SecretValue},
+        },
+        validate::{ValidatedRun, supported},
+    },
 };
 
 /// How long the API server may take to answer.
@@ -50,6 +60,8 @@ pub(super) struct Connection {
     pub(super) id: String,
     /// Where the Secrets of models and the cooldowns are.
     pub(super) operator_namespace: Namespace,
+    /// The values of the environment's credentials, once they were read.
+    credentials: Secrets,
 }
 
 impl Connection {
@@ -66,16 +78,27 @@ impl Connection {
         (patient.read_timeout, patient.reset_reader_on_write) = (Some(ANSWER), true);
         let client = kube::Client::try_from(patient).with_context(|| format!("the kubeconfig `{shown}` cannot be used"))?;
         let operator_namespace = Namespace::parse(operator_namespace).context("--operator-namespace")?;
-        Ok(Self { config, client, id, operator_namespace })
+        Ok(Self { config, client, id, operator_namespace, credentials: Secrets::default() })
     }
 
-    /// What opens the cluster to whoever has it. None of it may leave.
+    /// Reads the Secrets of the environment's credentials.
+    pub(super) async fn read_credentials(&mut self, environment: &AgentEnvironment) -> anyhow::Result<()> {
+        let metadata = &environment.metadata;
+        let (namespace, name) = (metadata.namespace.as_deref().unwrap_or("default"), metadata.name.as_deref().unwrap_or_default());
+        for SecretValue { secret, key, value } in secrets::of_environment(&self.client, namespace, name, &environment.spec).await? {
+            self.credentials.insert(&secret, &key, value.expose_secret());
+        }
+        Ok(())
+    }
+
+    /// What opens the cluster or an endpoint to whoever has it. None of it may leave.
     pub(super) fn secrets(&self) -> Vec<SecretString> {
         let auth = &self.config.auth_info;
         let file = auth.token_file.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).map(SecretString::from);
         [auth.token.clone(), auth.password.clone(), auth.client_key_data.clone(), file]
             .into_iter()
             .flatten()
+            .chain(self.credentials.values())
             .filter(|secret| !secret.expose_secret().trim().is_empty())
             .collect()
     }
@@ -90,6 +113,15 @@ impl Connection {
             );
         }
         Ok(check_service_account(&self.client, run.agent.namespace.as_str(), &run.agent.service_account).await?)
+    }
+
+    /// What asks the environment's endpoints. The API server is none of them.
+    pub(super) fn http(&mut self, run: &ValidatedRun, redactor: Arc<Redactor>) -> Http {
+        let url = &self.config.cluster_url;
+        let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("http") { 80 } else { 443 });
+        let host = url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let api_server = Protected { what: "the API server of the cluster", host, port };
+        Http::new(Setup::new((*run.policy().scope).clone(), std::mem::take(&mut self.credentials), redactor, vec![api_server]))
     }
 
     /// The executor of a run, acting as the agent's ServiceAccount.

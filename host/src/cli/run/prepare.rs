@@ -27,7 +27,6 @@ use crate::{
         dereference::{
             self, Component, Documents, Paths,
             cluster::{Governing, Reader},
-            secrets,
         },
         event::Observer,
         lookup::Lookup,
@@ -40,7 +39,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum World {
     /// A folder.
-    Snapshot(Snapshot),
+    Snapshot(Box<Snapshot>),
     /// A cluster.
     Cluster(Box<Connection>),
 }
@@ -95,9 +94,10 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
     };
     let components = std::mem::take(&mut documents.components);
     let identity = identity(documents.agent.metadata.name.as_deref().unwrap_or_default(), Timestamp::now());
-    let world = match (snapshot, connection) {
+    let mut world = match (snapshot, connection) {
         (Some(folder), None) => {
-            World::Snapshot(Snapshot::load(&folder, &identity.uid, &validate::environment_id(&documents.environment), None)?)
+            let environment = validate::environment_id(&documents.environment);
+            World::Snapshot(Box::new(Snapshot::load(&folder, &identity.uid, &environment, None)?))
         }
         (None, Some(connection)) => World::Cluster(connection),
         (Some(_), Some(_)) | (None, None) => bail!("give exactly one of --snapshot and --kubeconfig"),
@@ -113,10 +113,10 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
     };
     let run = sources.validate(documents.clone())?;
     let mut known = Vec::new();
-    if let World::Cluster(connection) = &world {
+    if let World::Cluster(connection) = &mut world {
         connection.admit(&documents.environment, &run).await?;
+        connection.read_credentials(&documents.environment).await?;
         known.extend(connection.secrets());
-        known.extend(credentials(connection, &documents).await?);
     }
     let mode = if update_replay { Mode::Update } else { Mode::Strict };
     let provider = Provider::Replay(Replay::open(&replay, mode)?);
@@ -170,14 +170,6 @@ pub(super) async fn open(ready: Ready) -> anyhow::Result<(Prepared, Vec<Componen
     let secrets = Arc::clone(&redactor);
     let observer = Observer::new(move |event| shown.tell(&event.redacted(&secrets)));
     Ok((Prepared { run, lookup, provider, observer, redactor, journal, record, output, events }, components, world))
-}
-
-/// The values of the environment's credentials.
-async fn credentials(connection: &Connection, documents: &Documents) -> Result<Vec<SecretString>, dereference::cluster::Error> {
-    let metadata = &documents.environment.metadata;
-    let (namespace, name) = (metadata.namespace.as_deref().unwrap_or("default"), metadata.name.as_deref().unwrap_or_default());
-    let values = secrets::of_environment(&connection.client, namespace, name, &documents.environment.spec).await?;
-    Ok(values.into_iter().map(|value| value.value).collect())
 }
 
 /// Where the documents are.

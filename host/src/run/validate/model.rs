@@ -2,7 +2,7 @@
 
 use infraagent_api::{ModelTierConfig, model_tier::TierMapping, names::ModelTier};
 
-use super::{Findings, Model, environment::Resolved, origin::Url, platform::Platform};
+use super::{Findings, Model, origin::Url, platform::Platform};
 use crate::run::budget::Prices;
 
 /// The provider of recorded conversations: a flag of the command line, never something that a cluster is configured with.
@@ -22,7 +22,6 @@ pub(super) fn choose(
     configs: &[ModelTierConfig],
     tier: ModelTier,
     platform: &Platform,
-    site: &Resolved,
     findings: &mut Findings,
 ) -> Option<(Model, Option<u32>)> {
     let Some(config) = preferred(configs) else {
@@ -55,16 +54,8 @@ pub(super) fn choose(
         findings.problem(&document, at("endpoint"), "`endpoint` and `baseURL` mean the same: remove one of them");
     }
     let url = endpoint.clone().or_else(|| base_url.clone());
-    if let Some(given) = &url
-        && let Some(parsed) = findings.take(&document, at("endpoint"), Url::parse(given))
-    {
-        let origin = parsed.origin();
-        for (name, endpoint) in &site.guard.endpoints {
-            if endpoint.origin == origin {
-                let message = format!("`{origin}` is the model provider of tier `{tier}`, which no endpoint may be");
-                findings.problem(&site.document, format!("spec.endpoints.{name}.url"), message);
-            }
-        }
+    if let Some(given) = &url {
+        findings.take(&document, at("endpoint"), Url::parse(given));
     }
     let reply = max_tokens.map(|tokens| u32::try_from(tokens).ok().filter(|tokens| *tokens > 0));
     if reply == Some(None) {
