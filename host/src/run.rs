@@ -82,8 +82,17 @@ fn started(run: &ValidatedRun) -> Started {
         model: run.model.id(),
         autonomy: (run.effective_autonomy().as_str().to_owned(), run.policy().autonomy.as_str().to_owned()),
         skills: run.skills.iter().map(|skill| (format!("{} {}", skill.name, skill.version), skill.tools.len())).collect(),
-        warnings: run.warnings.iter().map(|Warning { kind: _, message }| message.clone()).collect(),
+        warnings: run
+            .warnings
+            .iter()
+            .map(|Warning { kind: _, message }| message.clone())
+            .chain(run.unsupported.iter().map(unsupported))
+            .collect(),
     }
+}
+
+fn unsupported(field: &String) -> String {
+    format!("{field}: is not supported yet and has no effect; calls that need it answer `unavailable`")
 }
 
 fn ended(conclusion: &Conclusion, transcript: &converse::Transcript) -> Ended {

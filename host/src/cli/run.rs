@@ -193,11 +193,11 @@ async fn assemble(
     let code =
         load::native(cel::COMPONENT, &engine, cache.as_ref(), compiler).await.context("cannot compile the evaluator of pre-conditions")?;
     let (executor, cooldowns, http) = match world {
-        World::Snapshot(snapshot) => (Executor::Snapshot(*snapshot), Cooldowns::in_memory(), None),
+        World::Snapshot(snapshot) => (Executor::Snapshot(snapshot), Cooldowns::in_memory(), None),
         World::Cluster(mut connection) => {
             let leases = Leases::new(&connection.config, connection.operator_namespace.clone(), &run.run.uid)?;
             let http = connection.http(run, Arc::clone(&prepared.redactor));
-            (Executor::Kubernetes(Box::new(connection.executor(run)?)), Cooldowns::Leases(leases), Some(http))
+            (Executor::Kubernetes(Box::new(connection.executor(run)?)), Cooldowns::Leases(Box::new(leases)), Some(http))
         }
     };
     let shared = Shared {

@@ -262,8 +262,12 @@ fn conditions(run: &ValidatedRun, abort: Option<&Abort>, escalations: &[Escalati
         None => condition("Complete", true, "Completed", "the run ended with a report".to_owned()),
         Some(abort) => condition("Complete", false, abort.reason(), abort.to_string()),
     }];
-    let ineffective: Vec<_> =
-        run.warnings.iter().filter(|warning: &&Warning| warning.kind == WarningKind::Guardrail).map(|warning| warning.message.as_str()).collect();
+    let ineffective: Vec<_> = run
+        .warnings
+        .iter()
+        .filter(|warning: &&Warning| warning.kind == WarningKind::Guardrail)
+        .map(|warning| warning.message.as_str())
+        .collect();
     conditions.push(if ineffective.is_empty() {
         condition("GuardrailsEffective", true, "AllEffective", "every entry of the agent's lists can match a call".to_owned())
     } else {

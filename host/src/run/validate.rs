@@ -112,7 +112,7 @@ pub struct ValidatedRun {
     pub skills: Vec<Skill>,
     /// What should be looked at, although the run goes on.
     pub warnings: Vec<Warning>,
-    /// Fields that are set and have no effect yet, as `<Kind> <path>`.
+    /// Fields that are set and have no effect yet, as `<Kind> <path>`: condition `Supported=False`.
     pub unsupported: Vec<String>,
     /// What the environment declares as data, for the facts about a change.
     pub declared: Vec<DataResource>,
@@ -320,8 +320,6 @@ pub enum WarningKind {
     Platform,
     /// Part of a document has no effect here.
     NoEffect,
-    /// A field belongs to a feature that does not exist yet: condition `Supported=False`.
-    Unsupported,
 }
 
 /// Something wrong at one place of a document.
@@ -389,9 +387,6 @@ pub fn validate(inputs: Inputs) -> Result<ValidatedRun, Invalid> {
     requirements::check_capabilities(&document, &agent.spec, &environment, &site, &mut findings);
     let resolved = skills::resolve(manifests, &site, &mut findings);
     let unsupported = supported::unsupported(&agent, &environment, &models);
-    for field in &unsupported {
-        findings.warn(WarningKind::Unsupported, format!("{field}: is not supported yet and has no effect; calls that need it answer `unavailable`"));
-    }
     let limits = limits(&document, &agent, &platform, model.as_ref().and_then(|(_, reply)| *reply), &mut findings);
 
     let (Some(home), Some((model, _)), Some(resolved), true) = (home, model, resolved, findings.problems.is_empty()) else {

@@ -229,7 +229,7 @@ impl Chain {
         });
         let shared = Arc::new(Shared {
             lookup,
-            executor: Executor::Snapshot(snapshot),
+            executor: Executor::Snapshot(Box::new(snapshot)),
             http: None,
             journal,
             redactor,

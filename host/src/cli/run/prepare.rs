@@ -12,7 +12,7 @@ use infraagent_api::{
 };
 use jiff::Timestamp;
 use kube::Resource as _;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 
 use super::{
     Args, Output, Prepared,
@@ -150,7 +150,8 @@ pub(super) async fn open(ready: Ready) -> anyhow::Result<(Prepared, Vec<Componen
         }
         (World::Cluster(_), Origin::Files(_)) | (World::Snapshot(_), _) => None,
     };
-    let governing = Governing { agent: documents.agent.clone(), environment: documents.environment.clone(), policies: documents.policies.clone() };
+    let governing =
+        Governing { agent: documents.agent.clone(), environment: documents.environment.clone(), policies: documents.policies.clone() };
     let run = Arc::new(sources.validate(documents)?);
     let object = object.unwrap_or_else(|| document(&run, Some(&run.run.uid)));
     let setup = Setup { redactor: Arc::clone(&redactor), key, entries: run.limits.entries, now: Timestamp::now };

@@ -90,7 +90,8 @@ impl Reader {
         let Self { client, namespace, agent } = self;
         let agent = named::<InfraAgent>(client, namespace, agent, "create it, or correct --agent-name and --namespace");
         let (agent, policies) = tokio::try_join!(agent, policies(client, namespace))?;
-        let hint = format!("InfraAgent `{namespace}/{}` names it in `spec.environmentRef`: create it, or correct the reference", self.agent);
+        let hint =
+            format!("InfraAgent `{namespace}/{}` names it in `spec.environmentRef`: create it, or correct the reference", self.agent);
         let environment = named::<AgentEnvironment>(client, namespace, &agent.spec.environment_ref, &hint).await?;
         Ok(Governing { agent, environment, policies })
     }
@@ -115,7 +116,8 @@ impl std::fmt::Debug for Reader {
 
 /// That the ServiceAccount exists, whose rights a run acts with. A run never falls back to the rights of whoever started it.
 pub async fn check_service_account(client: &kube::Client, namespace: &str, name: &str) -> Result<(), Error> {
-    let hint = "the agent acts with its rights and with nobody else's: create it and bind roles to it, or correct `spec.serviceAccountName`";
+    let hint =
+        "the agent acts with its rights and with nobody else's: create it and bind roles to it, or correct `spec.serviceAccountName`";
     let found = metadata::<ServiceAccount>(&Api::namespaced(client.clone(), namespace), name).await?;
     match found {
         Some(account) if account.deletion_timestamp.is_none() => Ok(()),
@@ -186,7 +188,8 @@ where
 pub(super) fn unreadable(what: String, error: &kube::Error) -> Error {
     let message = match error {
         kube::Error::Api(status) if status.code == 404 => {
-            "the API server does not know this kind: install the definitions with `infraagent crds | kubectl apply --server-side -f -`".to_owned()
+            "the API server does not know this kind: install the definitions with `infraagent crds | kubectl apply --server-side -f -`"
+                .to_owned()
         }
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),

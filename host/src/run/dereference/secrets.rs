@@ -21,7 +21,12 @@ pub struct SecretValue {
 }
 
 /// Everything that the credentials of an environment need. A missing Secret or key is an error that names both, and where they are asked for.
-pub async fn of_environment(client: &kube::Client, namespace: &str, name: &str, spec: &AgentEnvironmentSpec) -> Result<Vec<SecretValue>, Error> {
+pub async fn of_environment(
+    client: &kube::Client,
+    namespace: &str,
+    name: &str,
+    spec: &AgentEnvironmentSpec,
+) -> Result<Vec<SecretValue>, Error> {
     let mut values = Vec::new();
     for (credential, Credential { secret_ref, kind, header: _ }) in &spec.credentials {
         let needs = format!("AgentEnvironment `{namespace}/{name}`, `spec.credentials.{credential}` ({kind})");
@@ -31,7 +36,13 @@ pub async fn of_environment(client: &kube::Client, namespace: &str, name: &str, 
 }
 
 /// The API key of a model.
-pub async fn of_model(client: &kube::Client, operator_namespace: &str, secret: &str, key: &str, model: &str) -> Result<SecretString, Error> {
+pub async fn of_model(
+    client: &kube::Client,
+    operator_namespace: &str,
+    secret: &str,
+    key: &str,
+    model: &str,
+) -> Result<SecretString, Error> {
     let values = read(client, operator_namespace, secret, &[key], &format!("the model `{model}`")).await?;
     let missing = || Error::Key { secret: secret.to_owned(), key: key.to_owned(), has: "none".to_owned(), needs: model.to_owned() };
     values.into_iter().next().map(|value| value.value).ok_or_else(missing)

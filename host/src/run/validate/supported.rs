@@ -73,3 +73,73 @@ fn of_models(models: &[ModelTierConfig]) -> Vec<String> {
     }
     fields
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::run::fixture::{self, Documents};
+
+    fn named(change: impl FnOnce(&mut Documents)) -> Vec<String> {
+        let plain = |documents: &mut Documents| {
+            let spec = &mut documents.environment["spec"];
+            spec["endpoints"]["github"]["writes"] = json!([]);
+            spec["mcpServers"] = json!({});
+        };
+        fixture::run(|documents| {
+            plain(documents);
+            change(documents);
+        })
+        .unsupported
+    }
+
+    fn set(document: &mut Value, pointer: &str, value: Value) {
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        document.pointer_mut(parent).unwrap()[key] = value;
+    }
+
+    #[test]
+    fn what_has_its_effect_is_not_named() {
+        assert_eq!(named(|_| ()), [""; 0]);
+    }
+
+    #[test]
+    fn each_field_without_effect_is_named_with_its_kind() {
+        let escalation = json!({ "target": "human" });
+        assert_eq!(
+            named(|documents| set(&mut documents.agent, "/spec/guardrails/escalation", escalation)),
+            ["InfraAgent spec.guardrails.escalation.target: human"]
+        );
+        let servers = json!({ "k8sgpt": { "endpoint": "http://k8sgpt.monitoring.svc:8080" } });
+        let channels = json!({ "ops": { "type": "webhook", "target": "https://hooks.example.com" } });
+        let writes = json!([{ "method": "POST", "path": "/x", "tier": "service-mutation" }]);
+        let connection = json!({ "kind": "kubeconfig", "kubeconfig": { "secretRef": "other" } });
+        for (pointer, value, name) in [
+            ("/spec/mcpServers", servers, "spec.mcpServers"),
+            ("/spec/channels", channels, "spec.channels"),
+            ("/spec/endpoints/github/writes", writes, "spec.endpoints.github.writes"),
+            ("/spec/connection", connection, "spec.connection.kind: kubeconfig"),
+        ] {
+            let fields = named(|documents| set(&mut documents.environment, pointer, value));
+            assert_eq!(fields, [format!("AgentEnvironment {name}")]);
+        }
+    }
+
+    #[test]
+    fn ways_to_authenticate_and_failover_are_named_where_they_are_configured() {
+        for kind in ["oauth", "serviceAccount", "custom"] {
+            let auth = json!({ "type": kind, "secretRef": "s" });
+            let fields = named(|documents| set(&mut documents.models[0], "/spec/tiers/0/auth", auth));
+            assert_eq!(fields, [format!("ModelTierConfig spec.tiers[0].auth.type: {kind}")]);
+        }
+        for kind in ["apiKey", "none"] {
+            let auth = json!({ "type": kind, "secretRef": "s" });
+            assert_eq!(named(|documents| set(&mut documents.models[0], "/spec/tiers/0/auth", auth)), [""; 0]);
+        }
+        let fields = named(|documents| {
+            let second = documents.models[0]["spec"]["tiers"][1].clone();
+            documents.models[0]["spec"]["tiers"].as_array_mut().unwrap().push(second);
+        });
+        assert_eq!(fields, ["ModelTierConfig spec.tiers[2] (failover)"]);
+    }
+}

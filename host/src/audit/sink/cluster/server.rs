@@ -70,10 +70,7 @@ impl Server {
         value.as_object_mut().unwrap().remove("status");
         let object = Arc::new(Mutex::new(Object { value, ..Object::default() }));
         let base = "/apis/core.infraagent.io/v1alpha1/namespaces/agents/agentruns/web-watch-1";
-        let router = Router::new()
-            .route(base, get(look))
-            .route(&format!("{base}/status"), patch(write))
-            .with_state(Arc::clone(&object));
+        let router = Router::new().route(base, get(look)).route(&format!("{base}/status"), patch(write)).with_state(Arc::clone(&object));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -122,12 +119,12 @@ impl Object {
     }
 
     /// As the API server does: the patch is applied to what is there, then the version that came out of it is compared with the one that is there.
-    fn apply(&mut self, body: &Value) -> Result<(), Response> {
+    fn apply(&mut self, body: &Value) -> Result<(), (u16, String)> {
         let patch: json_patch::Patch = serde_json::from_value(body.clone()).unwrap();
         let mut changed = self.value.clone();
-        json_patch::patch(&mut changed, &patch).map_err(|error| status(422, &error.to_string()))?;
+        json_patch::patch(&mut changed, &patch).map_err(|error| (422, error.to_string()))?;
         if changed["metadata"]["resourceVersion"] != self.value["metadata"]["resourceVersion"] {
-            return Err(status(409, "the object has been modified"));
+            return Err((409, "the object has been modified".to_owned()));
         }
         self.value = changed;
         self.bump();
@@ -169,7 +166,8 @@ async fn write(State(object): Shared, Json(body): Json<Value>) -> Response {
     let mut object = object.lock().unwrap();
     match scenario {
         Some(Scenario::AnswerLost) => {
-            return object.apply(&body).map_or_else(|refused| refused, |()| status(504, "the store did not answer in time"));
+            let (code, message) = object.apply(&body).err().unwrap_or((504, "the store did not answer in time".to_owned()));
+            return status(code, &message);
         }
         Some(Scenario::RequestLost) => return status(504, "the store did not answer in time"),
         Some(Scenario::Late) => {
@@ -194,6 +192,6 @@ async fn write(State(object): Shared, Json(body): Json<Value>) -> Response {
     }
     match object.apply(&body) {
         Ok(()) => object.answer(),
-        Err(refused) => refused,
+        Err((code, message)) => status(code, &message),
     }
 }
