@@ -49,12 +49,11 @@ impl CooldownKey {
 
 /// Where cooldowns are kept.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one per run: its size costs nothing")]
 pub enum Cooldowns {
     /// In this process, for an offline run.
     Memory(InMemory),
     /// In the cluster, shared by all agents.
-    Leases(Leases),
+    Leases(Box<Leases>),
 }
 
 /// Why an action may not be used now.

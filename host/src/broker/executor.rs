@@ -18,10 +18,9 @@ use crate::audit::Recorded;
 
 /// What acts on the world.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one per run: its size costs nothing")]
 pub enum Executor {
     /// A cluster in memory.
-    Snapshot(Snapshot),
+    Snapshot(Box<Snapshot>),
     /// A real cluster.
     Kubernetes(Box<Kubernetes>),
 }
@@ -30,7 +29,7 @@ impl Executor {
     /// What a screened mutation would do. None for reads.
     pub async fn facts<P: Preconditions>(&self, context: &facts::Context<'_, P>, screened: &Screened) -> Option<Facts> {
         match self {
-            Self::Snapshot(snapshot) => facts::gather(snapshot, context, screened).await,
+            Self::Snapshot(snapshot) => facts::gather(&**snapshot, context, screened).await,
             Self::Kubernetes(kubernetes) => kubernetes.facts(context, screened).await,
         }
     }
