@@ -2,6 +2,7 @@
 //!
 //! Files -> [`prepare`] -> tools -> [`conduct`] -> exit code. With `-o` nothing but the AgentRun goes to standard output.
 
+pub mod endpoints;
 pub mod timeline;
 
 use std::{
@@ -24,10 +25,18 @@ use infraagent_sandbox::{
     limits::Limits,
 };
 use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
 
 use crate::{
     audit::{AuditKey, FileSink, Journal, Redactor, Setup, Sink, escape_terminal, escape_terminal_lines},
-    broker::{Shared, cooldown::Cooldowns, executor::Executor, snapshot::Snapshot, state::State},
+    broker::{
+        Shared,
+        cooldown::Cooldowns,
+        executor::Executor,
+        http::{self, Http},
+        snapshot::Snapshot,
+        state::State,
+    },
     cel,
     compile::{CompileLimits, Compiler, Flags},
     llm::{Provider, Replay, replay::Mode},
@@ -89,6 +98,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     memory: Option<PathBuf>,
     #[command(flatten)]
+    endpoints: endpoints::EndpointFlags,
+    #[command(flatten)]
     compile: Flags,
     /// Print the complete AgentRun to standard output; the timeline goes to standard error
     #[arg(short, long, value_name = "FORMAT")]
@@ -117,6 +128,8 @@ pub struct Prepared {
     pub observer: Observer,
     /// What must not leave.
     pub redactor: Arc<Redactor>,
+    /// Asks endpoints, unless the run stays offline.
+    pub http: Option<Http>,
     /// The record, opened.
     pub journal: Arc<Journal>,
     /// Where the record is.
@@ -136,7 +149,7 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
 
 /// Loads the skills and puts the sandbox in front of the broker.
 async fn assemble(
-    prepared: Prepared,
+    mut prepared: Prepared,
     components: Vec<Component>,
     snapshot: Snapshot,
     compiler: &Compiler,
@@ -162,7 +175,7 @@ async fn assemble(
     let shared = Shared {
         lookup: prepared.lookup.clone(),
         executor: Executor::Snapshot(snapshot),
-        http: None,
+        http: prepared.http.take(),
         redactor: Arc::clone(&prepared.redactor),
         journal: Arc::clone(&prepared.journal),
         cooldowns: Cooldowns::in_memory(),
@@ -191,6 +204,7 @@ async fn prepare(args: Args) -> anyhow::Result<(Prepared, Vec<Component>, Snapsh
         record_to,
         audit_key,
         memory: _,
+        endpoints,
         compile: _,
         output,
     } = args;
@@ -212,8 +226,13 @@ async fn prepare(args: Args) -> anyhow::Result<(Prepared, Vec<Component>, Snapsh
 
     let record = record_to.unwrap_or_else(|| PathBuf::from(format!("{}.agentrun.yaml", run.run.name)));
     let key = audit_key.map(|path| AuditKey::load_or_create(&path)).transpose()?.map(Arc::new);
-    // Nothing secret is read offline; what looks like a secret is redacted all the same.
-    let redactor = Arc::new(Redactor::new(std::iter::empty::<&[u8]>()));
+    // What is known to be secret is redacted, and what looks like it too.
+    let secrets = endpoints.secrets()?;
+    let redactor = Arc::new(Redactor::new(secrets.values().iter().map(|value| value.expose_secret())));
+    let http = endpoints.allow_http.then(|| {
+        let scope = (*run.policy().scope).clone();
+        Http::new(http::Setup::new(scope, secrets, Arc::clone(&redactor), Vec::new()))
+    });
     let setup = Setup { redactor: Arc::clone(&redactor), key, entries: run.limits.entries, now: Timestamp::now };
     let journal = Journal::open(Sink::File(FileSink::new(&record)?), document(&run), setup).await?;
     let resolved = |skill: &validate::Skill| ResolvedSkill {
@@ -229,7 +248,7 @@ async fn prepare(args: Args) -> anyhow::Result<(Prepared, Vec<Component>, Snapsh
     };
     let secrets = Arc::clone(&redactor);
     let observer = Observer::new(move |event| shown.tell(&event.redacted(&secrets)));
-    Ok((Prepared { run, lookup, provider, observer, redactor, journal, record, output }, components, snapshot))
+    Ok((Prepared { run, lookup, provider, observer, redactor, http, journal, record, output }, components, snapshot))
 }
 
 /// What the run is made of, so that it can be made again when a file changes.
@@ -261,7 +280,7 @@ impl Sources {
 
 /// Holds the conversation, closes the record, and prints what was asked for.
 pub async fn conduct<T: Tools>(prepared: Prepared, tools: &T) -> anyhow::Result<ExitCode> {
-    let Prepared { run, lookup: _, provider, observer, redactor: _, journal, record, output } = prepared;
+    let Prepared { run, lookup: _, provider, observer, redactor: _, http: _, journal, record, output } = prepared;
     let conclusion = run::execute(&run, &provider, tools, &observer).await;
     let phase = conclusion.phase;
     run::close(&journal, conclusion).await.with_context(|| format!("the record `{}` could not be closed", record.display()))?;
