@@ -3,37 +3,49 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use serde_json::Value;
 
-use crate::broker::http::Secrets;
+use crate::{
+    audit::Redactor,
+    broker::http::{Http, Secrets, Setup},
+    run::validate::ValidatedRun,
+};
 
 /// The largest file of Secrets.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// EndpointFlags about endpoints.
+/// Flags about endpoints.
 #[derive(Debug, Clone, Default, clap::Args)]
-pub struct EndpointFlags {
+#[group(skip)]
+pub(super) struct Flags {
     /// Send GET and HEAD to the endpoints of the environment; without it they answer `unavailable`
-    #[arg(long)]
-    pub allow_http: bool,
+    #[arg(long, requires = "snapshot")]
+    pub(super) allow_http: bool,
     /// File with the Secrets that the environment's credentials name. It is read once, and nothing of it is shown
     #[arg(long, value_name = "FILE", requires = "allow_http")]
-    pub secrets: Option<PathBuf>,
+    pub(super) secrets: Option<PathBuf>,
 }
 
-impl EndpointFlags {
-    /// The Secrets of the file.
-    pub fn secrets(&self) -> anyhow::Result<Secrets> {
+impl Flags {
+    /// The Secrets of the file, if endpoints may be asked.
+    pub(super) fn secrets(&self) -> anyhow::Result<Option<Secrets>> {
+        let Self { allow_http, secrets: file } = self;
         let mut secrets = Secrets::default();
-        if let Some(path) = &self.secrets {
+        if let Some(path) = file {
             read(path, &mut secrets)?;
         }
-        Ok(secrets)
+        Ok(allow_http.then_some(secrets))
     }
+}
+
+/// What asks the endpoints of a run without a cluster: there is no API server that one of them could be.
+pub(super) fn http(run: &ValidatedRun, secrets: Secrets, redactor: &Arc<Redactor>) -> Http {
+    Http::new(Setup::new((*run.policy().scope).clone(), secrets, Arc::clone(redactor), Vec::new()))
 }
 
 /// No error of a parser is passed on: it could show a value.
@@ -69,8 +81,8 @@ mod tests {
     fn values(text: &str) -> anyhow::Result<Vec<String>> {
         let file = tempfile::NamedTempFile::new()?;
         fs::write(file.path(), text)?;
-        let flags = EndpointFlags { allow_http: true, secrets: Some(file.path().to_owned()) };
-        Ok(flags.secrets()?.values().iter().map(|value| value.expose_secret().to_owned()).collect())
+        let flags = Flags { allow_http: true, secrets: Some(file.path().to_owned()) };
+        Ok(flags.secrets()?.unwrap_or_default().values().iter().map(|value| value.expose_secret().to_owned()).collect())
     }
 
     #[test]
@@ -79,7 +91,7 @@ mod tests {
                     {apiVersion: v1, kind: ConfigMap, metadata: {name: x}, data: {token: open}}\n---\n\
                     {apiVersion: v1, kind: Secret, metadata: {name: b}, stringData: {api-key: k-1}}\n";
         assert_eq!(values(text).unwrap(), ["hunter2", "k-1"]);
-        assert!(EndpointFlags::default().secrets().unwrap().values().is_empty());
+        assert!(Flags::default().secrets().unwrap().is_none());
     }
 
     #[test]
