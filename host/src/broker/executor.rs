@@ -18,7 +18,6 @@ use crate::audit::Recorded;
 
 /// What acts on the world.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one for a run")]
 pub enum Executor {
     /// A cluster in memory.
     Snapshot(Box<Snapshot>),
