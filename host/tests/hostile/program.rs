@@ -45,7 +45,7 @@ fn prepare(folder: &Path, guest: &Guest) {
     alone["spec"]["skills"] = json!([{ "name": "hostile" }]);
     alone["spec"]["guardrails"]["maxIterations"] = json!(20);
     write(&at("agent.yaml"), &alone);
-    write(&at("environment.yaml"), &environment(&json!({})));
+    write(&at("environment.yaml"), &environment(&json!({}), &json!({})));
     write(&at("models.yaml"), &models());
     write(&at("policy.yaml"), &policy("none"));
     crate::chain::fill(&World::default(), &at("snapshot"));
