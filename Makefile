@@ -21,6 +21,10 @@ setup: ## Get what is missing on this machine (WebAssembly targets), or say how
 demo: setup ## Run an agent against a shipped cluster snapshot with a recorded conversation; no key, no cluster
 	@demo/run
 
+.PHONY: demo-cluster
+demo-cluster: setup control-plane ## The same on a real Kubernetes API server, with a model that answers over HTTP; no key, no containers
+	@demo/run-cluster
+
 .PHONY: control-plane
 control-plane: ## Get Kubernetes' control plane for the tests (K8S=1.33.13 for another version)
 	@hack/control-plane get $(K8S)
