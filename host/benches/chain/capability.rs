@@ -1,17 +1,26 @@
-//! `capability`: one call of a guest through sandbox, door, guard and record, against the same call of the same guest to a bare import.
+//! `capability`: one call of a guest through sandbox, guard and record, against the same call of the same guest to a bare import.
 //!
-//! The executor finds nothing (the pod is absent), so that what is measured is the way: parse, policy, screen, decide, append of a typed entry, answer. What an
-//! executor and the digest of its answer add, and what folding the entries into the record costs when a tool call ends, is told apart.
+//! The goal is about the way: parse, policy, screen, decide, append of a typed entry, answer, and its digest; a constant stands where an executor would be, since
+//! what looking costs is the cluster's matter ([`Way`]). Beside it, without a goal, the whole door with a snapshot behind it, for a pod that is absent and for one
+//! that is there; and what folding the entries into the record costs when a tool call ends.
 
 use std::{sync::Arc, time::Instant};
 
 use infraagent::{
-    audit::ToolOutcome,
-    broker::{Door, Shared},
+    audit::{End, ToolEntry, ToolOutcome},
+    broker::{Door, RUN_EGRESS_BYTES, Shared},
+    run::lookup::Freshness,
 };
-use infraagent_guard::name::ToolName;
+use infraagent_guard::{
+    Allowed, Claim, Decision,
+    call::{Call, Read},
+    decide,
+    name::ToolName,
+    permit::Permit,
+    screen,
+};
 use infraagent_sandbox::{
-    broker::Broker,
+    broker::{Answer, Answering, Broker, CallError, Request},
     engine::{Engine, EngineConfig},
     instance::Skill,
     limits::Limits,
@@ -36,30 +45,86 @@ pub(crate) async fn run(scratch: &std::path::Path, quick: bool) -> anyhow::Resul
     let world = World::new(scratch, &engine, &[&guest::looping_manifest()?])?;
     let plan = Plan::new(quick, 40, 10);
 
-    let mut absent = side(&engine, &world, NO_POD, Err(ABSENT)).await?;
-    let (ours, bare) = compare(&world, &mut absent, plan).await?;
+    let mut constant = side(&engine, &world, POD, Ok(PRESENT), Behind::Constant).await?;
+    let (ours, bare) = compare(&world, &mut constant, plan).await?;
     let note = format!("+{:.2} us; {CALLS} calls in one instance", ours.p50 - bare.p50);
 
-    let mut present = side(&engine, &world, POD, Ok(PRESENT)).await?;
+    let mut absent = side(&engine, &world, NO_POD, Err(ABSENT), Behind::Snapshot).await?;
+    let (looked, bare_looked) = compare(&world, &mut absent, plan).await?;
+
+    let mut present = side(&engine, &world, POD, Ok(PRESENT), Behind::Snapshot).await?;
     let (found, bare_found) = compare(&world, &mut present, plan).await?;
     let (close, flush) = sealing(&present, quick).await?;
     Ok(vec![
         Row::new("capability", ours, Some(bare), "us", Goal::More(1.0), note),
+        Row::new("capability, no such object", looked, Some(bare_looked), "us", Goal::Told, "the whole door: looked up, error redacted"),
         Row::new("capability, object found", found, Some(bare_found), "us", Goal::Told, "also copied, projected, redacted, hashed"),
         Row::new("record: seal, per read", close, None, "us", Goal::Told, "text, redaction, SHA-256; when a tool call ends"),
         Row::new("record: flush", flush, None, "us", Goal::Told, "serialise, write, fsync; once per turn"),
     ])
 }
 
+/// What answers a read that was decided and recorded.
+#[derive(Debug, Clone, Copy)]
+enum Behind {
+    /// The whole door, and a cluster in memory.
+    Snapshot,
+    /// The same text every time.
+    Constant,
+}
+
+/// The way of a read to its executor and back, as [`Door`] goes it: the policy as it is now, the circumstances, screen, decide, a typed entry, the answer's digest.
+struct Way {
+    shared: Arc<Shared>,
+    entry: Arc<ToolEntry>,
+    tool: ToolName,
+}
+
+impl Broker for Way {
+    fn perform(&self, request: Request) -> Answering<'_> {
+        Box::pin(self.serve(request))
+    }
+}
+
+impl Way {
+    async fn serve(&self, request: Request) -> Result<Answer, CallError> {
+        let odd = || CallError::Internal("not the call that is measured".to_owned());
+        let Request::Call { action, call: call @ Call::Read(_) } = request else { return Err(odd()) };
+        let run = self.shared.lookup.current(Freshness::of(&call)).await.map_err(|_| odd())?;
+        let left = self.shared.until.saturating_duration_since(Instant::now());
+        let now = run.circumstances(self.shared.executor.now(), self.shared.journal.entries_left(), RUN_EGRESS_BYTES, left);
+        let screened = screen(&run.policy(), Claim { tool: self.tool.clone(), action, call }, &now).map_err(|_| odd())?;
+        let Decision::Allow(Allowed::Read(permit)) = decide(screened, None) else { return Err(odd()) };
+        self.read(permit)
+    }
+
+    fn read(&self, permit: Permit<Read>) -> Result<Answer, CallError> {
+        let recorded = self.entry.read(permit);
+        let ordinal = recorded.ordinal();
+        drop(recorded.into_inner());
+        let answer = Ok(Answer::Json(PRESENT.to_owned()));
+        self.entry.answered(ordinal, End::of(&answer));
+        answer
+    }
+}
+
 struct Side {
+    behind: Behind,
     shared: Arc<Shared>,
     skill: Skill,
     bare: Bare,
 }
 
-async fn side(engine: &Engine, world: &World, pod: &str, object: Result<&'static str, &'static str>) -> anyhow::Result<Side> {
+async fn side(
+    engine: &Engine,
+    world: &World,
+    pod: &str,
+    object: Result<&'static str, &'static str>,
+    behind: Behind,
+) -> anyhow::Result<Side> {
     let component = guest::looping(pod)?;
     let side = Side {
+        behind,
         shared: world.open().await?,
         skill: guest::load(engine, &component)?,
         bare: Bare::new(&component, Constant { site: "{}", object })?,
@@ -87,8 +152,12 @@ impl Side {
         Ok(())
     }
 
-    fn door(&self, entry: &Arc<infraagent::audit::ToolEntry>) -> anyhow::Result<Arc<dyn Broker>> {
-        Ok(Arc::new(Door::new(Arc::clone(&self.shared), Arc::clone(entry), ToolName::parse("work")?, "call-1")))
+    fn door(&self, entry: &Arc<ToolEntry>) -> anyhow::Result<Arc<dyn Broker>> {
+        let (shared, entry, tool) = (Arc::clone(&self.shared), Arc::clone(entry), ToolName::parse("work")?);
+        Ok(match self.behind {
+            Behind::Snapshot => Arc::new(Door::new(shared, entry, tool, "call-1")),
+            Behind::Constant => Arc::new(Way { shared, entry, tool }),
+        })
     }
 }
 
