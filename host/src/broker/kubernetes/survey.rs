@@ -1,7 +1,7 @@
 //! Looking around for one decision: what was listed once is not asked for again, and the target is remembered as it was observed.
 //!
-//! Walking up from every pod of a namespace asks for every workload in it, one by one. The second question for objects of one kind therefore asks for all of them,
-//! so that a decision costs two requests for each namespaced kind at most, however many objects there are.
+//! Walking up from every pod of a namespace asks for every workload in it, one by one. The second question for objects of one of
+//! Kubernetes' own kinds therefore asks for all of them, so that a decision costs two requests for each at most, however many objects there are.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -47,16 +47,15 @@ impl<'k> Survey<'k> {
 impl World for Survey<'_> {
     async fn get(&self, kind: &GroupResource, namespace: Option<&str>, name: &str) -> Result<Value, WorldError> {
         let spot = (kind.clone(), namespace.map(str::to_owned));
-        if let Some(known) = self.known(&spot, name) {
-            return known;
-        }
-        // Not for kinds of the cluster: there may be thousands of nodes. And whoever may not list may still get.
-        let again = namespace.is_some() && !self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(spot.clone());
-        if again
-            && self.list(kind, namespace).await.is_ok()
-            && let Some(known) = self.known(&spot, name)
-        {
-            return known;
+        // Not for kinds of the cluster (there may be thousands of nodes), nor for custom ones, of which only the metadata is listed.
+        if namespace.is_some() && !self.kubernetes.served(kind).await?.is_custom() {
+            let again = !self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(spot.clone());
+            // Whoever may not list may still get.
+            if (!again || self.list(kind, namespace).await.is_ok())
+                && let Some(known) = self.known(&spot, name)
+            {
+                return known;
+            }
         }
         let found = self.kubernetes.get(kind, namespace, name).await?;
         self.kubernetes.sights.remember(&found);
