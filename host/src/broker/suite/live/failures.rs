@@ -35,7 +35,7 @@ impl Run {
             "spec": {"agentRef": "web", "environmentRef": "lab", "trigger": "manual"},
         }))
         .unwrap();
-        let sink = Sink::File(FileSink::new(&folder.path().join("run.agentrun.json")).unwrap());
+        let sink = Sink::File(FileSink::new(folder.path().join("run.agentrun.json")).unwrap());
         let setup = Setup { redactor: Arc::new(Redactor::new([""; 0])), key: None, entries: 64, now: Timestamp::now };
         let journal = Journal::open(sink, run, setup).await.unwrap();
         let tool = journal.tool("tool", "", "tool {}").await.unwrap();
