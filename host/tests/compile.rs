@@ -109,9 +109,7 @@ async fn a_component_that_computes_for_too_long_is_refused() {
 #[tokio::test]
 async fn a_component_that_takes_too_long_is_stopped() {
     let tight = CompileLimits { wall: Duration::from_millis(300), memory: Size::mebibytes(4096), ..limits() };
-    let start = Instant::now();
     named(compiler(tight).in_child(&bomb(6000)).await, "compile-wall-clock");
-    assert!(start.elapsed() < Duration::from_secs(60));
     parent_is_well().await;
 }
 

@@ -1,6 +1,6 @@
 //! Good expressions, wrong ones, and bombs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use infraagent_sandbox::{engine::EngineConfig, limits::Limit, outcome::Failure};
 use serde_json::json;
@@ -76,10 +76,8 @@ async fn an_error_never_shows_the_object() {
 async fn nested_loops_end_with_a_named_limit() {
     let object = json!({ "xs": (0..100).collect::<Vec<_>>() });
     let bomb = "object.xs.all(a, object.xs.all(b, object.xs.all(c, object.xs.all(d, a + b + c + d >= 0))))";
-    let begun = Instant::now();
     let error = evaluate(bomb, &object).await.unwrap_err();
     assert!(matches!(&error, Error::Expression(EvaluationError::Failed(Failure::Limit { limit: Limit::Cpu, .. }))), "{error:?}");
-    assert!(begun.elapsed() < Duration::from_secs(30));
     assert!(evaluate("size(object.xs) == 100", &object).await.unwrap(), "the next expression is well");
 }
 
