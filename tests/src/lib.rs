@@ -25,6 +25,7 @@ mod binary;
 mod control_plane;
 mod identity;
 mod install;
+mod skill;
 mod wait;
 
 pub use audit_log::{AuditEvent, Impersonated, ObjectReference, ResponseStatus, User};
@@ -32,4 +33,5 @@ pub use binary::binary;
 pub use control_plane::{ControlPlane, NODE, Programs, control_plane, control_plane_with_controllers};
 pub use identity::{client_of, config_of};
 pub use install::{OPERATOR, apply, documents, repository};
+pub use skill::skill;
 pub use wait::eventually;
