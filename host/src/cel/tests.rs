@@ -1,7 +1,5 @@
 //! Good expressions, wrong ones, and bombs.
 
-use std::time::Duration;
-
 use infraagent_sandbox::{engine::EngineConfig, limits::Limit, outcome::Failure};
 use serde_json::json;
 

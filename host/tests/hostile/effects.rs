@@ -92,7 +92,7 @@ async fn of_two_calls_that_want_the_same_one_takes_the_cooldown() {
 }
 
 #[tokio::test]
-async fn a_shadow_run_respects_a_cooldown_and_takes_none() {
+async fn a_shadow_run_respects_cooldowns_and_leaves_none_behind() {
     let mut world = World::default();
     world.actions.retain(|action| action["id"] != "restart" && action["id"] != "other-restart");
     world.other = vec![];
@@ -105,16 +105,15 @@ async fn a_shadow_run_respects_a_cooldown_and_takes_none() {
         write(&chain.dir.path().join("agent.yaml"), &agent);
     };
     mode("shadow");
-    for _ in 0..2 {
-        assert_eq!(chain.call("work", json!({})).await.status, ToolStatus::Ok);
-    }
+    assert_eq!(chain.call("work", json!({})).await.status, ToolStatus::Ok);
+    failed(&chain.call("work", json!({})).await, ToolStatus::Blocked, "cooldown");
     chain.assert_unchanged().await;
     mode("live");
     assert_eq!(chain.call("work", json!({})).await.status, ToolStatus::Ok);
     mode("shadow");
     failed(&chain.call("work", json!({})).await, ToolStatus::Blocked, "cooldown");
     let done = |what: &str| format!("kubectl.rollout restart deployment/web -n shop {what}");
-    let expected = [done("skipped shadow"), done("skipped shadow"), RESTARTED.to_owned(), done("blocked cooldown")];
+    let expected = [done("skipped shadow"), done("blocked cooldown"), RESTARTED.to_owned(), done("blocked cooldown")];
     assert_eq!(chain.close().await.changes(), expected);
 }
 
@@ -229,28 +228,6 @@ async fn without_a_record_nothing_happens_and_nothing_cools_down() {
         "kubectl.rollout restart deployment/web -n shop blocked not-recorded",
         RESTARTED,
         "kubectl.rollout restart deployment/web -n shop blocked cooldown",
-    ];
-    assert_eq!(chain.close().await.changes(), ends);
-}
-
-#[tokio::test]
-async fn a_shadow_run_cools_down_for_itself_and_keeps_nobody_else_from_acting() {
-    let chain = Chain::open(cooling(), &restart().build()).await;
-    let mut shadow = agent("automate-destructive");
-    shadow["spec"]["mode"] = json!("shadow");
-    write(&chain.dir.path().join("agent.yaml"), &shadow);
-    let outcome = chain.attack().await;
-    assert_eq!(outcome.status, ToolStatus::Ok, "the guest is not told: {outcome:?}");
-    failed(&chain.attack().await, ToolStatus::Blocked, "cooldown");
-    chain.assert_unchanged().await;
-    // The same places where cooldowns are kept, and a run that acts.
-    write(&chain.dir.path().join("agent.yaml"), &agent("automate-destructive"));
-    assert_eq!(chain.attack().await.status, ToolStatus::Ok);
-    assert!(is_restarted(&chain.object("deployments.apps", "web").await.unwrap()));
-    let ends = [
-        "kubectl.rollout restart deployment/web -n shop skipped shadow",
-        "kubectl.rollout restart deployment/web -n shop blocked cooldown",
-        RESTARTED,
     ];
     assert_eq!(chain.close().await.changes(), ends);
 }

@@ -66,7 +66,7 @@ fn a_skill_that_is_a_trap_for_the_compiler_ends_the_run_before_anything_is_done(
     let restart = || Guest::new().restart("restart", DEPLOYMENT, "shop", "web").or_fail();
     // One function that is small for a file and large for a compiler.
     let step = "(local.set $run (i32.xor (i32.mul (local.get $run) (local.get $tool)) (local.get $run_len))) (local.set $tool (i32.add (local.get $run) (local.get $tool)))\n";
-    prepare(dir.path(), &restart().code(&step.repeat(150_000)));
+    prepare(dir.path(), &restart().code(&step.repeat(150_000)).code("(i32.store (i32.const 8) (local.get $run))"));
     converse(dir.path(), 1);
     let (mut command, record) = run(dir.path(), 0);
     let output = command.args(["--compile-cpu", "1"]).stderr(Stdio::piped()).output().unwrap();
