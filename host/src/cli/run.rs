@@ -1,7 +1,8 @@
-//! `infraagent run`: one agent, once, offline: against a snapshot of a cluster, with a recorded conversation.
+//! `infraagent run`: one agent, once, against a snapshot of a cluster, with a recorded conversation or a model over HTTP.
 //!
 //! Files -> [`prepare`] -> tools -> [`conduct`] -> exit code. With `-o` nothing but the AgentRun goes to standard output.
 
+pub mod model;
 pub mod timeline;
 
 use std::{
@@ -24,13 +25,14 @@ use infraagent_sandbox::{
     limits::Limits,
 };
 use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
 
 use crate::{
     audit::{AuditKey, FileSink, Journal, Redactor, Setup, Sink, escape_terminal, escape_terminal_lines},
     broker::{Shared, cooldown::Cooldowns, executor::Executor, snapshot::Snapshot, state::State},
     cel,
     compile::{CompileLimits, Compiler, Flags},
-    llm::{Provider, Replay, replay::Mode},
+    llm::Provider,
     run::{
         self,
         dereference::{self, Component, Documents, Paths},
@@ -50,6 +52,7 @@ Examples:
   infraagent run --agent demo/agent.yaml --environment demo/environment.yaml --models demo/models.yaml --policy demo/policy.yaml \\
     --skill deployment-pipeline.wasm --snapshot demo/snapshot --replay demo/conversation.yaml --audit-key audit.key
   infraagent run ... -o json | jq .status.actions
+  ANTHROPIC_API_KEY=... infraagent run ... --record conversation.yaml    # without --replay the agent's model is asked
 
 INFRAAGENT_LOG says what is logged to standard error, for example `info` or `skill=debug`.
 
@@ -73,12 +76,8 @@ pub struct Args {
     /// Folder of Kubernetes objects in YAML that stands for the cluster. It is read, never written
     #[arg(long, value_name = "DIR")]
     snapshot: PathBuf,
-    /// Recorded conversation that answers instead of a model. Fails with a diff if anything else is asked than was recorded
-    #[arg(long, value_name = "FILE")]
-    replay: PathBuf,
-    /// Keep the replies of the recording, and write what is asked into it
-    #[arg(long)]
-    update_replay: bool,
+    #[command(flatten)]
+    model: model::Flags,
     /// Where the AgentRun is written while the run goes on [default: ./<run>.agentrun.yaml]
     #[arg(long, value_name = "FILE")]
     record_to: Option<PathBuf>,
@@ -185,8 +184,7 @@ async fn prepare(args: Args) -> anyhow::Result<(Prepared, Vec<Component>, Snapsh
         policy,
         skills,
         snapshot,
-        replay,
-        update_replay,
+        model,
         record_to,
         audit_key,
         memory: _,
@@ -206,13 +204,13 @@ async fn prepare(args: Args) -> anyhow::Result<(Prepared, Vec<Component>, Snapsh
     };
     let run = Arc::new(sources.validate(documents)?);
     let lookup = sources.lookup(Arc::clone(&run));
-    let mode = if update_replay { Mode::Update } else { Mode::Strict };
-    let provider = Provider::Replay(Replay::open(&replay, mode)?);
+    let key = model.key(&run.model)?;
+    // What is known to be secret, and what looks like it, is redacted.
+    let redactor = Arc::new(Redactor::new(key.as_ref().map(|key| key.expose_secret())));
+    let provider = model.provider(&run.model, key, Arc::clone(&redactor))?;
 
     let record = record_to.unwrap_or_else(|| PathBuf::from(format!("{}.agentrun.yaml", run.run.name)));
     let key = audit_key.map(|path| AuditKey::load_or_create(&path)).transpose()?.map(Arc::new);
-    // Nothing secret is read offline; what looks like a secret is redacted all the same.
-    let redactor = Arc::new(Redactor::new(std::iter::empty::<&[u8]>()));
     let setup = Setup { redactor: Arc::clone(&redactor), key, entries: run.limits.entries, now: Timestamp::now };
     let journal = Journal::open(Sink::File(FileSink::new(&record)?), document(&run), setup).await?;
     let resolved = |skill: &validate::Skill| ResolvedSkill {
