@@ -16,12 +16,15 @@ mod condition;
 pub mod cooldown;
 pub mod executor;
 pub mod facts;
+pub mod kubernetes;
 mod log;
 mod object;
 mod paging;
 mod projection;
+mod reading;
 pub mod snapshot;
 pub mod state;
+mod tail;
 pub mod world;
 
 use std::{
@@ -43,7 +46,7 @@ use infraagent_guard::{
     policy::{Policy, Tier},
     screen::{Circumstances, Claim, bytes_out, screen},
 };
-use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Receipt, Request, Response};
+use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Request, Response};
 use tokio::sync::RwLock;
 
 use self::{
@@ -288,8 +291,13 @@ impl Door {
         let action = permit.action().and_then(|id| policy.sheet.action(id));
         let seconds = action.map_or(0, |action| action.cooldown_seconds);
         let key = CooldownKey::new(&policy.scope.cluster, permit.call(), permit.observed());
-        // Two tool calls can have passed the check at the same time: only the one that takes the cooldown goes on.
-        let taken = match self.shared.cooldowns.take(key, seconds, self.shared.executor.now()).await {
+        let (cooldowns, now) = (&self.shared.cooldowns, self.shared.executor.now());
+        // Two tool calls can have passed the check at the same time: only the one that takes the cooldown goes on. A shadow run respects it and takes none.
+        let taken = match run.mode {
+            Mode::Shadow => cooldowns.check(&key, seconds, now).await.map(|()| None),
+            Mode::Live => cooldowns.take(key, seconds, now).await.map(Some),
+        };
+        let taken = match taken {
             Ok(taken) => taken,
             Err(why) => {
                 let denial = Denial {
@@ -308,7 +316,9 @@ impl Door {
         let recorded = match self.entry.intend(permit).await {
             Ok(recorded) => recorded,
             Err(error) => {
-                self.shared.cooldowns.give_back(taken).await;
+                if let Some(taken) = taken {
+                    self.shared.cooldowns.give_back(taken).await;
+                }
                 return Err(unrecorded(&error));
             }
         };
@@ -339,15 +349,18 @@ impl Door {
         outcome.map(Answer::Receipt)
     }
 
-    /// In a shadow run nothing is executed, and the guest is not told.
+    /// In a shadow run nothing is executed, and the guest is not told: it gets what the cluster says to a rehearsal.
     async fn pretend(&self, recorded: Recorded<Permit<Mutation>>, what: String) -> Result<Answer, CallError> {
         let seq = recorded.seq();
-        let observed = recorded.into_inner().observed().map(|observed| observed.resource_version.to_string());
-        let outcome =
-            MutationOutcome::Skipped { reason: "shadow".to_owned(), message: "allowed, and not executed: this is a shadow run".to_owned() };
+        let rehearsed = self.shared.executor.rehearse(recorded).await;
+        let message = match &rehearsed {
+            Ok(_) => "allowed, and not executed: this is a shadow run".to_owned(),
+            Err(error) => format!("allowed, and not executed: this is a shadow run, and it would have failed: {error}"),
+        };
+        let outcome = MutationOutcome::Skipped { reason: "shadow".to_owned(), message };
         self.entry.outcome(seq, outcome).await.map_err(|error| unrecorded(&error))?;
         self.shared.observer.tell(&Event::Effect { call: self.call.to_string(), seq, what, outcome: Outcome::DryRun });
-        Ok(Answer::Receipt(Receipt { audit_seq: seq, changed: true, resource_version: observed }))
+        rehearsed.map(Answer::Receipt)
     }
 
     fn decided(&self, what: String, tier: Option<Tier>, action: Option<&ActionId>, verdict: Verdict) {

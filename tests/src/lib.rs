@@ -1,3 +1,37 @@
-//! Tests that see the product from outside: its layering, and (with a control plane) its behaviour. Nothing here imports the host.
+//! What tests need to see the product from outside: a real Kubernetes API server, identities on it, its audit log, and the program.
+//!
+//! Nothing here imports the host: what a test of this package knows about the product, a user of it could know too.
+//!
+//! ```no_run
+//! # async fn example() {
+//! use infraagent_tests::control_plane;
+//!
+//! let plane = control_plane();
+//! plane.install_crds().await;
+//! let namespace = plane.namespace("restart").await;
+//! let admin = plane.admin().await;
+//! # }
+//! ```
+//!
+//! * [`control_plane`]: etcd and kube-apiserver; objects stay exactly as they were written.
+//! * [`control_plane_with_controllers`]: with the controller manager and kwok too, so that rollouts complete, pods run, claims are bound
+//!   and garbage is collected.
+//! * [`model_server`]: a model that says what its script says, in the vendors' wire formats.
+//!
+//! A control plane exists once per test process, is started when it is first asked for, and ends with the process. Tests run in parallel and must
+//! stay in namespaces of their own. The version is that of the environment variable `K8S`, else the newest known to `hack/control-plane`.
 
+mod audit_log;
+mod binary;
+mod control_plane;
+mod identity;
+mod install;
 pub mod model_server;
+mod wait;
+
+pub use audit_log::{AuditEvent, Impersonated, ObjectReference, ResponseStatus, User};
+pub use binary::binary;
+pub use control_plane::{ControlPlane, NODE, Programs, control_plane, control_plane_with_controllers};
+pub use identity::{client_of, config_of};
+pub use install::{apply, documents, repository};
+pub use wait::eventually;

@@ -24,7 +24,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::State,
-    http::{HeaderMap, Response, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header},
 };
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -177,7 +177,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     };
     let next = {
         let mut state = shared.state();
-        let text = |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         state.seen.push(Seen {
             path: uri.path().to_owned(),
             headers: headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),

@@ -152,7 +152,9 @@ fn unsafe_code_lives_in_one_place() {
 
 #[test]
 fn no_client_of_a_cluster_appears_where_none_is_allowed() {
-    assert_eq!(files_with("host/src", &["kube::Client", "kube::client", "Client::try_default"]), [""; 0]);
+    let mut files = files_with("host/src", &["kube::Client", "kube::client", "Client::try_default"]);
+    files.retain(|file| !file.contains("/suite/"));
+    assert_eq!(files, ["host/src/broker/cooldown/leases.rs", "host/src/broker/kubernetes/client.rs"]);
 }
 
 #[test]

@@ -57,6 +57,47 @@ pub(crate) fn refuse(effect: &Effect, live: &Value) -> Result<(), CallError> {
     Ok(())
 }
 
+/// When it makes sense to ask for an eviction again.
+const EVICTION_RETRY_MS: u32 = 10_000;
+
+/// A disruption budget stands in the way of an eviction.
+pub(crate) fn disruption_budget(pod: &str) -> CallError {
+    CallError::Unavailable {
+        message: format!("a disruption budget allows no eviction of pod `{pod}` now"),
+        retry_after_ms: Some(EVICTION_RETRY_MS),
+    }
+}
+
+/// More budgets than the Eviction API can weigh: nothing was done.
+pub(crate) fn too_many_budgets(pod: &str) -> CallError {
+    CallError::Unavailable {
+        message: format!("pod `{pod}` has more than one disruption budget, which the Eviction API does not support"),
+        retry_after_ms: None,
+    }
+}
+
+/// On a Deployment and its replica sets: the number of the revision.
+pub(crate) const REVISION: &str = "deployment.kubernetes.io/revision";
+/// On what belongs to a replica set: which template it has.
+pub(crate) const HASH: &str = "pod-template-hash";
+
+/// The revision that an object is annotated with.
+pub(crate) fn revision(value: &Value) -> u64 {
+    object::annotation(value, REVISION).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// The template without the label that the controller adds.
+pub(crate) fn template(value: &Value) -> Value {
+    let mut template = value.pointer("/spec/template").cloned().unwrap_or_else(|| json!({}));
+    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
+        labels.remove(HASH);
+    }
+    if let Some(metadata) = template.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+        metadata.remove("creationTimestamp");
+    }
+    template
+}
+
 /// Applies a JSON merge patch (RFC 7386).
 pub(crate) fn merge(into: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {

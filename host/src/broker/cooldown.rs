@@ -1,5 +1,7 @@
 //! Cooldowns: when an action was last used on a target. Keyed by the target's uid, so that no alias of its name gets around it.
 
+mod leases;
+
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,6 +13,11 @@ use infraagent_guard::{
     policy::Verb,
 };
 use jiff::Timestamp;
+
+pub use self::leases::{LABEL, Leases};
+
+/// The longest cooldown, in seconds: 7 days.
+pub const MAX_SECONDS: u32 = 7 * 24 * 60 * 60;
 
 /// What a cooldown is about: one verb on one target of one cluster.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +52,8 @@ impl CooldownKey {
 pub enum Cooldowns {
     /// In this process, for an offline run.
     Memory(InMemory),
+    /// In the cluster, shared by all agents.
+    Leases(Leases),
 }
 
 /// Why an action may not be used now.
@@ -64,10 +73,18 @@ pub enum NotNow {
 /// A cooldown that was taken. Given back if nothing came of it.
 #[derive(Debug)]
 #[must_use = "a cooldown that was taken is kept, or given back"]
-pub struct Taken {
-    key: CooldownKey,
-    at: Timestamp,
-    before: Option<Timestamp>,
+pub struct Taken(How);
+
+#[derive(Debug)]
+enum How {
+    /// The action has no cooldown.
+    Not,
+    Memory {
+        key: CooldownKey,
+        at: Timestamp,
+        before: Option<Timestamp>,
+    },
+    Lease(Box<leases::Written>),
 }
 
 impl Cooldowns {
@@ -78,24 +95,38 @@ impl Cooldowns {
 
     /// Ok if the action may be used now. Changes nothing.
     pub async fn check(&self, key: &CooldownKey, seconds: u32, now: Timestamp) -> Result<(), NotNow> {
+        let Some(seconds) = bounded(seconds) else { return Ok(()) };
         match self {
             Self::Memory(memory) => memory.check(key, seconds, now),
+            Self::Leases(leases) => leases.check(key, seconds, now).await,
         }
     }
 
-    /// Starts the cooldown, unless it is already running. To be called before the intent is recorded.
+    /// Starts the cooldown, unless it is already running. To be called before the intent is recorded. An action without a cooldown takes none.
     pub async fn take(&self, key: CooldownKey, seconds: u32, now: Timestamp) -> Result<Taken, NotNow> {
+        let Some(seconds) = bounded(seconds) else { return Ok(Taken(How::Not)) };
         match self {
             Self::Memory(memory) => memory.take(key, seconds, now),
+            Self::Leases(leases) => leases.take(&key, seconds, now).await.map(|written| Taken(How::Lease(Box::new(written)))),
         }
     }
 
     /// Undoes a taking, if nobody else took it since: the intent could not be recorded, so nothing was done.
     pub async fn give_back(&self, taken: Taken) {
-        match self {
-            Self::Memory(memory) => memory.give_back(taken),
+        match (self, taken.0) {
+            (_, How::Not) => {}
+            (Self::Memory(memory), How::Memory { key, at, before }) => memory.give_back(key, at, before),
+            (Self::Leases(leases), How::Lease(written)) => leases.give_back(*written).await,
+            (Self::Memory(_), How::Lease(_)) | (Self::Leases(_), How::Memory { .. }) => {
+                tracing::error!("a cooldown was given back to where it was not taken");
+            }
         }
     }
+}
+
+/// None: no cooldown.
+fn bounded(seconds: u32) -> Option<u32> {
+    (seconds > 0).then(|| seconds.min(MAX_SECONDS))
 }
 
 /// The cooldowns of one process. Shared by everything that runs in it.
@@ -113,10 +144,10 @@ impl InMemory {
         let mut used = self.lock();
         remaining(used.get(&key), seconds, now)?;
         let before = used.insert(key.clone(), now);
-        Ok(Taken { key, at: now, before })
+        Ok(Taken(How::Memory { key, at: now, before }))
     }
 
-    fn give_back(&self, Taken { key, at, before }: Taken) {
+    fn give_back(&self, key: CooldownKey, at: Timestamp, before: Option<Timestamp>) {
         let mut used = self.lock();
         if used.get(&key) != Some(&at) {
             return;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     facts::{self, Preconditions},
+    kubernetes::Kubernetes,
     snapshot::Snapshot,
 };
 use crate::audit::Recorded;
@@ -20,6 +21,8 @@ use crate::audit::Recorded;
 pub enum Executor {
     /// A cluster in memory.
     Snapshot(Snapshot),
+    /// A real cluster.
+    Kubernetes(Box<Kubernetes>),
 }
 
 impl Executor {
@@ -27,6 +30,7 @@ impl Executor {
     pub async fn facts<P: Preconditions>(&self, context: &facts::Context<'_, P>, screened: &Screened) -> Option<Facts> {
         match self {
             Self::Snapshot(snapshot) => facts::gather(snapshot, context, screened).await,
+            Self::Kubernetes(kubernetes) => kubernetes.facts(context, screened).await,
         }
     }
 
@@ -34,6 +38,7 @@ impl Executor {
     pub fn now(&self) -> Timestamp {
         match self {
             Self::Snapshot(snapshot) => snapshot.now(),
+            Self::Kubernetes(kubernetes) => kubernetes.now(),
         }
     }
 
@@ -41,6 +46,7 @@ impl Executor {
     pub async fn read(&self, permit: Recorded<Permit<Read>>) -> Result<Answer, CallError> {
         match self {
             Self::Snapshot(snapshot) => snapshot.read(permit),
+            Self::Kubernetes(kubernetes) => kubernetes.read(permit).await,
         }
     }
 
@@ -48,6 +54,18 @@ impl Executor {
     pub async fn mutate(&self, permit: Recorded<Permit<Mutation>>) -> Result<Receipt, CallError> {
         match self {
             Self::Snapshot(snapshot) => snapshot.mutate(permit),
+            Self::Kubernetes(kubernetes) => kubernetes.mutate(permit).await,
+        }
+    }
+
+    /// Checks a change as far as this world can without making it. A snapshot cannot: what it allows is allowed.
+    pub async fn rehearse(&self, permit: Recorded<Permit<Mutation>>) -> Result<Receipt, CallError> {
+        match self {
+            Self::Snapshot(_) => {
+                let resource_version = permit.get().observed().map(|observed| observed.resource_version.to_string());
+                Ok(Receipt { audit_seq: permit.seq(), changed: true, resource_version })
+            }
+            Self::Kubernetes(kubernetes) => kubernetes.rehearse(permit).await,
         }
     }
 }

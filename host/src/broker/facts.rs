@@ -134,8 +134,24 @@ async fn consequences<W: World, P>(world: &W, context: &Context<'_, P>, effect: 
     facts
 }
 
+/// True for a mutation that has its target in the cluster.
+pub(crate) fn changes_the_cluster(screened: &Screened) -> bool {
+    match screened.call() {
+        Call::Ambient(_) | Call::Read(_) => false,
+        Call::Mutation(mutation) => target(&mutation.effect).is_some(),
+    }
+}
+
+/// The facts of a mutation whose target was not looked at, for this reason: they deny. None for calls that change nothing.
+pub(crate) fn unknown_target(screened: &Screened, why: &str) -> Option<Facts> {
+    match screened.call() {
+        Call::Ambient(_) | Call::Read(_) => None,
+        Call::Mutation(_) => Some(Facts { target: Seen::Unknown(why.to_owned()), ..every(Fact::Unknown(why.to_owned())) }),
+    }
+}
+
 /// The object that an effect changes: kind, namespace and name. None beyond the cluster.
-fn target(effect: &Effect) -> Option<(Result<GroupResource, String>, Option<&str>, &str)> {
+pub(crate) fn target(effect: &Effect) -> Option<(Result<GroupResource, String>, Option<&str>, &str)> {
     let namespaced = |(group, resource): (&str, &str), namespace, name| Some((kind(group, resource), Some(namespace), name));
     match effect {
         Effect::Restart(target) => namespaced(target.kind.group_resource(), target.namespace.as_str(), target.name.as_str()),

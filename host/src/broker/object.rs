@@ -1,6 +1,12 @@
 //! Reading Kubernetes objects that are plain JSON. Whatever is absent or of the wrong type reads as empty.
 
+use infraagent_guard::name::GroupResource;
 use serde_json::Value;
+
+/// How an object is called in messages: `deployment/web -n shop`. An empty namespace: it is cluster-scoped.
+pub(crate) fn shown(kind: &GroupResource, namespace: &str, name: &str) -> String {
+    if namespace.is_empty() { format!("{}/{name}", kind.singular()) } else { format!("{}/{name} -n {namespace}", kind.singular()) }
+}
 
 /// The text at a JSON pointer, or nothing.
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {

@@ -144,16 +144,14 @@ impl World for Snapshot {
 }
 
 #[cfg(test)]
-impl super::suite::Executor for Snapshot {
-    fn policy_scope(&self) -> Scope {
-        self.scope.clone()
-    }
-
-    fn execute_read(&self, permit: &Permit<Read>) -> Result<Answer, CallError> {
+impl Snapshot {
+    /// A read that nobody recorded.
+    pub(crate) fn try_read(&self, permit: &Permit<Read>) -> Result<Answer, CallError> {
         self.look(permit)
     }
 
-    fn execute(&self, permit: &Permit<Mutation>, seq: u32) -> Result<Receipt, CallError> {
+    /// A change that nobody recorded.
+    pub(crate) fn try_change(&self, permit: &Permit<Mutation>, seq: u32) -> Result<Receipt, CallError> {
         self.change(permit, seq)
     }
 }

@@ -38,7 +38,12 @@ pub struct ServedKind {
 impl ServedKind {
     /// True for a kind that is not Kubernetes' own: its objects may stand for data that another controller keeps.
     pub fn is_custom(&self) -> bool {
-        !OWN_GROUPS.contains(&self.resource.group()) && !COMPUTED_GROUPS.contains(&self.resource.group())
+        !OWN_GROUPS.contains(&self.resource.group()) && !Self::is_computed(self.resource.group())
+    }
+
+    /// True for a group whose objects are computed for each request, so that nothing is stored.
+    pub fn is_computed(group: &str) -> bool {
+        COMPUTED_GROUPS.contains(&group)
     }
 }
 

@@ -77,7 +77,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     snapshot: PathBuf,
     #[command(flatten)]
-    model: model::Flags,
+    model: model::ModelFlags,
     /// Where the AgentRun is written while the run goes on [default: ./<run>.agentrun.yaml]
     #[arg(long, value_name = "FILE")]
     record_to: Option<PathBuf>,
@@ -177,20 +177,7 @@ async fn assemble(
 
 /// Reads and validates everything, and opens the record.
 async fn prepare(args: Args) -> anyhow::Result<(Prepared, Vec<Component>, Snapshot)> {
-    let Args {
-        agent,
-        environment,
-        models,
-        policy,
-        skills,
-        snapshot,
-        model,
-        record_to,
-        audit_key,
-        memory: _,
-        compile: _,
-        output,
-    } = args;
+    let Args { agent, environment, models, policy, skills, snapshot, model, record_to, audit_key, memory: _, compile: _, output } = args;
     let paths = Paths { agent, environment, models, policy, skills };
     let mut documents = dereference::dereference(&paths)?;
     let components = std::mem::take(&mut documents.components);

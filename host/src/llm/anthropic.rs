@@ -44,10 +44,8 @@ impl Anthropic {
         let question = question(&self.model, request, &names);
         let bytes = self.transport.ask(&question, until).await?;
         let asked = || serde_json::to_vec(&question).map_or(0, |question| question.len());
-        let mut reply = read(&bytes, &names, asked).map_err(|message| BadReply {
-            origin: self.transport.origin().to_owned(),
-            message: self.transport.quoted(&message),
-        })?;
+        let mut reply = read(&bytes, &names, asked)
+            .map_err(|message| BadReply { origin: self.transport.origin().to_owned(), message: self.transport.quoted(&message) })?;
         self.ids.make_unique(request, &mut reply);
         Ok(reply)
     }
@@ -132,7 +130,8 @@ fn question<'r>(model: &'r str, request: &'r Request, names: &'r Names) -> Quest
         last.cache_control = Some(Breakpoint::Ephemeral);
     }
     let tool_choice = (!may_call && !tools.is_empty()).then_some(Choice::None);
-    let mut system: Vec<_> = Some(system).filter(|text| !is_blank(text)).map(|text| plain(Body::Text { text: text.clone() })).into_iter().collect();
+    let mut system: Vec<_> =
+        Some(system).filter(|text| !is_blank(text)).map(|text| plain(Body::Text { text: text.clone() })).into_iter().collect();
     if let Some(last) = system.last_mut() {
         last.cache_control = Some(Breakpoint::Ephemeral);
     }
@@ -144,7 +143,9 @@ fn said<'r>(message: &'r Message, names: &'r Names) -> Said<'r> {
     let piece = |content: &'r Content| {
         let body = match content {
             Content::Text { text, trust } => Some(trust.mark(text)).filter(|text| !is_blank(text)).map(|text| Body::Text { text })?,
-            Content::ToolUse(ToolCall { id, name, arguments }) => Body::ToolUse { id, name: names.wire(name), input: arguments.to_object() },
+            Content::ToolUse(ToolCall { id, name, arguments }) => {
+                Body::ToolUse { id, name: names.wire(name), input: arguments.to_object() }
+            }
             Content::ToolResult(result) => {
                 Body::ToolResult { tool_use_id: &result.call, content: result.wire_text(), is_error: result.status.is_error() }
             }

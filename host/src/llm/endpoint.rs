@@ -42,7 +42,8 @@ impl Endpoint {
         let text = base.or_else(|| default_base(provider)).ok_or_else(|| Invalid::NoAddress(provider.to_owned()))?;
         let invalid = || Invalid::Url(text.escape_debug().to_string());
         let mut base = Url::parse(text).map_err(|_| invalid())?;
-        let is_plain = matches!(base.scheme(), "http" | "https") && base.has_host() && base.username().is_empty() && base.password().is_none();
+        let is_plain =
+            matches!(base.scheme(), "http" | "https") && base.has_host() && base.username().is_empty() && base.password().is_none();
         if !is_plain || base.query().is_some() || base.fragment().is_some() {
             return Err(invalid());
         }

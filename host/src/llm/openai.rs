@@ -51,10 +51,8 @@ impl OpenAi {
         let question = question(&self.model, self.dialect, request, &names);
         let bytes = self.transport.ask(&question, until).await?;
         let asked = || serde_json::to_vec(&question).map_or(0, |question| question.len());
-        let mut reply = read(&bytes, &names, asked).map_err(|message| BadReply {
-            origin: self.transport.origin().to_owned(),
-            message: self.transport.quoted(&message),
-        })?;
+        let mut reply = read(&bytes, &names, asked)
+            .map_err(|message| BadReply { origin: self.transport.origin().to_owned(), message: self.transport.quoted(&message) })?;
         self.ids.make_unique(request, &mut reply);
         Ok(reply)
     }

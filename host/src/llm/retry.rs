@@ -61,7 +61,10 @@ mod tests {
     fn waits_double_up_to_the_longest() {
         let pace = Pace { retries: 9, first: Duration::from_secs(1), longest: Duration::from_secs(5) };
         let range = |tries| (pace.wait(tries, None, 0).as_millis(), pace.wait(tries, None, u32::MAX).as_millis());
-        assert_eq!([range(1), range(2), range(3), range(4), range(99)], [(500, 1000), (1000, 2000), (2000, 4000), (2500, 5000), (2500, 5000)]);
+        assert_eq!(
+            [range(1), range(2), range(3), range(4), range(99)],
+            [(500, 1000), (1000, 2000), (2000, 4000), (2500, 5000), (2500, 5000)]
+        );
         let asked = Duration::from_secs(60);
         assert_eq!(pace.wait(1, Some(asked), 0), asked, "what the provider asks for is honoured");
         assert_eq!(pace.wait(1, Some(asked), u32::MAX), asked + Duration::from_millis(500));

@@ -79,7 +79,8 @@ mod tests {
     use crate::llm::{Stop, ToolCall, ToolStatus, Usage};
 
     fn reply(turn: usize, calls: usize) -> Reply {
-        let calls = (0..calls).map(|at| ToolCall { id: format!("{turn}.{at}"), name: "t".to_owned(), arguments: json!({}).into() }).collect();
+        let calls =
+            (0..calls).map(|at| ToolCall { id: format!("{turn}.{at}"), name: "t".to_owned(), arguments: json!({}).into() }).collect();
         Reply { text: format!("turn {turn}"), calls, stop: Stop::ToolUse, usage: Usage::default() }
     }
 

@@ -262,7 +262,7 @@ impl Chain {
 
     /// Every object of the cluster, as the host sees it.
     pub async fn cluster(&self) -> String {
-        let Executor::Snapshot(snapshot) = &self.shared.executor;
+        let Executor::Snapshot(snapshot) = &self.shared.executor else { panic!("these chains work on snapshots") };
         let mut all = String::new();
         // Where failures are planted, what can be seen is compared.
         let known = ["deployments.apps", "replicasets.apps", "statefulsets.apps", "persistentvolumeclaims", "pods"];
@@ -280,7 +280,7 @@ impl Chain {
 
     /// One object of the namespace `shop`.
     pub async fn object(&self, kind: &str, name: &str) -> Option<Value> {
-        let Executor::Snapshot(snapshot) = &self.shared.executor;
+        let Executor::Snapshot(snapshot) = &self.shared.executor else { panic!("these chains work on snapshots") };
         snapshot.get(&GroupResource::parse(kind).expect("a kind"), Some("shop"), name).await.ok()
     }
 

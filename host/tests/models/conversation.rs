@@ -21,7 +21,8 @@ fn tools(body: &Value) -> Vec<String> {
 async fn calls_and_results_go_back_and_forth() {
     for name in PROVIDERS {
         let usage = Some(Counted { input: 1000, output: 80, cached: 600, cache_written: 300 });
-        let first = Reply { usage, ..Reply::says("I look.").calls("look", json!({ "name": "web" })).calls("restart", json!({ "name": "db" })) };
+        let first =
+            Reply { usage, ..Reply::says("I look.").calls("look", json!({ "name": "web" })).calls("restart", json!({ "name": "db" })) };
         let server = ModelServer::start_with_key(Script::replies([first, Reply::says("All is well.")]), KEY).unwrap();
 
         let mut request = question();
@@ -52,7 +53,8 @@ async fn calls_and_results_go_back_and_forth() {
         let refused = "BLOCKED: <untrusted-data source=\"tool look\">\nno\n</untrusted-data>";
         if name == "anthropic" {
             assert_eq!(new["tool_choice"], json!({ "type": "none" }));
-            let result = |id: &str, text: &str, error: bool| json!({ "type": "tool_result", "tool_use_id": id, "content": text, "is_error": error });
+            let result =
+                |id: &str, text: &str, error: bool| json!({ "type": "tool_result", "tool_use_id": id, "content": text, "is_error": error });
             let words = json!({ "type": "text", "text": "Report now." });
             assert_eq!(new["messages"][2]["content"], json!([result("call-1-1", data, false), result("call-1-2", refused, true), words]));
         } else {
@@ -71,7 +73,9 @@ async fn cache_breakpoints_stand_where_the_next_request_will_be_the_same() {
     let server = ModelServer::start(Script::replies([Reply::says("a"), Reply::says("b")])).unwrap();
     let mut request = question();
     for text in ["x", "y"] {
-        request.messages.push(Message { role: Role::Assistant, content: vec![Content::Text { text: text.to_owned(), trust: Trust::Host }] });
+        request
+            .messages
+            .push(Message { role: Role::Assistant, content: vec![Content::Text { text: text.to_owned(), trust: Trust::Host }] });
         request.messages.push(Message::user(text));
     }
     ask("anthropic", &server, &request).await.unwrap();
@@ -157,10 +161,12 @@ async fn ids_that_are_missing_repeated_or_malformed_are_replaced() {
         }
         ask(name, &server, &request).await.unwrap();
         all_were_fine(&server);
-        let ids = |at: usize| request.messages[at].content.iter().map(|piece| match piece {
-            Content::ToolUse(call) => call.id.clone(),
-            Content::Text { .. } | Content::ToolResult(_) => panic!("{piece:?}"),
-        });
+        let ids = |at: usize| {
+            request.messages[at].content.iter().map(|piece| match piece {
+                Content::ToolUse(call) => call.id.clone(),
+                Content::Text { .. } | Content::ToolResult(_) => panic!("{piece:?}"),
+            })
+        };
         let all: Vec<_> = ids(1).chain(ids(3)).collect();
         assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 10, "{all:?}");
         assert_eq!((all[1].as_str(), all[4].as_str()), ("a", "good-1"), "what is fine stays");
@@ -170,12 +176,9 @@ async fn ids_that_are_missing_repeated_or_malformed_are_replaced() {
 #[tokio::test]
 async fn every_reason_to_stop_is_told_apart() {
     for name in PROVIDERS {
-        for (said, heard) in [
-            (Said::EndTurn, Stop::EndTurn),
-            (Said::MaxTokens, Stop::MaxTokens),
-            (Said::Refusal, Stop::Refusal),
-            (Said::Other, Stop::Other),
-        ] {
+        for (said, heard) in
+            [(Said::EndTurn, Stop::EndTurn), (Said::MaxTokens, Stop::MaxTokens), (Said::Refusal, Stop::Refusal), (Said::Other, Stop::Other)]
+        {
             let server = ModelServer::start(Script::replies([Reply { stop: Some(said), ..Reply::says("Hm.") }])).unwrap();
             let reply = ask(name, &server, &question()).await.unwrap();
             assert_eq!((reply.stop, reply.text.as_str()), (heard, "Hm."), "{name}");

@@ -138,7 +138,11 @@ async fn blocks_and_members_that_nobody_asked_for_are_left_out() {
         let server = ModelServer::start(faults([Fault::Raw { code: 200, body }])).unwrap();
         let reply = ask(name, &server, &question()).await.unwrap();
         assert_eq!(reply.text, "Hm.");
-        assert!(reply.usage.input > 20 && reply.usage.output > 20, "estimated where nobody counts, so that budgets hold: {:?}", reply.usage);
+        assert!(
+            reply.usage.input > 20 && reply.usage.output > 20,
+            "estimated where nobody counts, so that budgets hold: {:?}",
+            reply.usage
+        );
     }
 }
 

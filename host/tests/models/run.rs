@@ -117,7 +117,8 @@ fn strip(value: &mut Value) {
 
 #[test]
 fn a_model_over_http_and_the_recorded_conversation_leave_the_same_record() {
-    let replayed = Site::new("anthropic", None, "{ type: none }").run(&["--replay", repository().join("demo/conversation.yaml").to_str().unwrap()]);
+    let replayed =
+        Site::new("anthropic", None, "{ type: none }").run(&["--replay", repository().join("demo/conversation.yaml").to_str().unwrap()]);
     assert_eq!(replayed.status.code(), Some(0), "{}", error(&replayed));
     for provider in ["anthropic", "openai", "somebody-else"] {
         // Not everything works at the first try.
@@ -211,7 +212,9 @@ fn a_model_that_cannot_be_asked_fails_the_run_and_says_why() {
     assert!(text.contains("the model could not be asked") && text.contains("answered 401"), "{text}");
     assert!(!text.contains("canary") && !error(&output).contains("canary"));
 
-    for (auth, word) in [("oauth", "`oauth` is not supported yet"), ("custom", "`custom` is not supported yet"), ("serviceAccount", "not supported")] {
+    for (auth, word) in
+        [("oauth", "`oauth` is not supported yet"), ("custom", "`custom` is not supported yet"), ("serviceAccount", "not supported")]
+    {
         let output = Site::new("anthropic", None, &format!("{{ type: {auth}, secretRef: llm }}")).run(&["--api-key-env", "THE_KEY"]);
         assert_eq!(output.status.code(), Some(2));
         assert!(error(&output).contains("spec.tiers[0].auth.type") && error(&output).contains(word), "{}", error(&output));

@@ -85,7 +85,8 @@ impl Fault {
                 response(status(*code), json, Body::from(text))
             }
             Self::Truncated => {
-                let pieces = [Ok(Bytes::from_static(b"{\"id\": \"x\", \"content\": [")), Err(io::Error::other("the script cuts it off here"))];
+                let pieces =
+                    [Ok(Bytes::from_static(b"{\"id\": \"x\", \"content\": [")), Err(io::Error::other("the script cuts it off here"))];
                 response(StatusCode::OK, json, Body::from_stream(stream::iter(pieces)))
             }
             Self::Oversized { bytes } => response(StatusCode::OK, json, Body::from(vec![b' '; *bytes])),

@@ -1,4 +1,4 @@
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use serde_json::json;
 
 use super::*;
@@ -11,11 +11,7 @@ fn headers() -> HeaderMap {
 }
 
 /// Each change makes a request that was fine one that the vendor refuses, and the reason names it.
-fn each_change_is_refused(
-    good: &Value,
-    check: impl Fn(&HeaderMap, &Value) -> Result<(), String>,
-    changes: &[(&str, Value, &str)],
-) {
+fn each_change_is_refused(good: &Value, check: impl Fn(&HeaderMap, &Value) -> Result<(), String>, changes: &[(&str, Value, &str)]) {
     assert_eq!(check(&headers(), good), Ok(()));
     for (pointer, value, word) in changes {
         let mut question = good.clone();
@@ -160,7 +156,10 @@ turns:
 
 #[test]
 fn replies_have_the_vendors_shape() {
-    let reply = Reply { usage: Some(Usage { input: 100, output: 7, cached: 60, cache_written: 30 }), ..Reply::says("Hm.").calls("look", json!({})) };
+    let reply = Reply {
+        usage: Some(Usage { input: 100, output: 7, cached: 60, cache_written: 30 }),
+        ..Reply::says("Hm.").calls("look", json!({}))
+    };
     let anthropic = anthropic::render(&reply, 2, &json!({ "model": "m" }));
     assert_eq!(anthropic["content"][1], json!({ "type": "tool_use", "id": "call-2-1", "name": "look", "input": {} }));
     assert_eq!(anthropic["usage"]["input_tokens"], 10, "what went through the cache is counted apart");

@@ -10,10 +10,10 @@ use super::{
     select::object_selector,
     store::{Key, Store},
 };
-use crate::broker::object;
-
-/// When it makes sense to ask again, as the API server says it.
-const RETRY_AFTER_MS: u32 = 10_000;
+use crate::broker::{
+    change::{disruption_budget, too_many_budgets},
+    object,
+};
 
 /// Ok if the pod may be evicted now.
 pub(super) fn allowed(store: &Store, key: &Key, pod: &Value) -> Result<(), CallError> {
@@ -27,12 +27,7 @@ pub(super) fn allowed(store: &Store, key: &Key, pod: &Value) -> Result<(), CallE
     let budget = match over.as_slice() {
         [] => return Ok(()),
         [one] => *one,
-        [_, _, ..] => {
-            return Err(CallError::Unavailable {
-                message: format!("pod `{}` has more than one disruption budget, which the Eviction API does not support", key.name),
-                retry_after_ms: None,
-            });
-        }
+        [_, _, ..] => return Err(too_many_budgets(&key.name)),
     };
     // What is over, or not yet there, is no disruption.
     if !pods::is_active(pod) || object::text(pod, "/status/phase") == "Pending" {
@@ -52,10 +47,7 @@ pub(super) fn allowed(store: &Store, key: &Key, pod: &Value) -> Result<(), CallE
     if fits {
         return Ok(());
     }
-    Err(CallError::Unavailable {
-        message: format!("the disruption budget `{}` allows no eviction now: {healthy} healthy, {desired} wanted", object::name(budget)),
-        retry_after_ms: Some(RETRY_AFTER_MS),
-    })
+    Err(disruption_budget(&key.name))
 }
 
 /// How many healthy pods a budget asks for.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     Snapshot, collect, evict, pods,
     read::find,
-    rollout, sets,
+    sets,
     store::{Key, Store, set, show},
 };
 use crate::broker::{
@@ -75,8 +75,10 @@ pub(super) fn apply(store: &mut Store, effect: &Effect, key: &Key, observed: &Ob
     if changed {
         collect::settle(store, &touched);
     }
-    let resource_version =
-        store.get(key).filter(|now| object::uid(now) == object::uid(&live)).map(|now| object::resource_version(now).to_owned());
+    // What goes has no version any more, even where a finalizer still holds it.
+    let stays = !matches!(effect, Effect::Evict(..) | Effect::Delete(_));
+    let now = store.get(key).filter(|now| stays && object::uid(now) == object::uid(&live));
+    let resource_version = now.map(|now| object::resource_version(now).to_owned());
     Ok(Receipt { audit_seq: mark.seq, changed, resource_version })
 }
 
@@ -118,12 +120,12 @@ fn lineage(store: &Store, value: &Value) -> Vec<String> {
 /// Copies the template of the replica set with that revision.
 fn roll_back(store: &mut Store, key: &Key, live: &Value, revision: u64) -> Result<bool, CallError> {
     let sets = pods::owned(store, "apps", "replicasets", object::uid(live));
-    let Some((_, set_)) = sets.into_iter().find(|(_, set)| rollout::revision(set) == revision) else {
+    let Some((_, set_)) = sets.into_iter().find(|(_, set)| change::revision(set) == revision) else {
         return Err(CallError::NotFound(format!("`{}` has no revision {revision}", show(key))));
     };
-    let template = rollout::template(&set_);
+    let template = change::template(&set_);
     Ok(store.update(key, |deployment| {
-        if rollout::template(deployment) != template {
+        if change::template(deployment) != template {
             set(deployment, "spec", "template", template);
         }
     }))

@@ -7,27 +7,10 @@ use super::{
     pods::{self, Model},
     store::{Key, Store, digest, set},
 };
-use crate::broker::object;
-
-pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
-pub(super) const HASH: &str = "pod-template-hash";
-
-/// The revision that an object is annotated with.
-pub(super) fn revision(value: &Value) -> u64 {
-    object::annotation(value, REVISION).and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-/// The template without the label that the controller adds.
-pub(super) fn template(value: &Value) -> Value {
-    let mut template = value.pointer("/spec/template").cloned().unwrap_or_else(|| json!({}));
-    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
-        labels.remove(HASH);
-    }
-    if let Some(metadata) = template.pointer_mut("/metadata").and_then(Value::as_object_mut) {
-        metadata.remove("creationTimestamp");
-    }
-    template
-}
+use crate::broker::{
+    change::{HASH, REVISION, revision, template},
+    object,
+};
 
 /// Brings a Deployment to rest.
 pub(super) fn deployment(store: &mut Store, key: &Key) {

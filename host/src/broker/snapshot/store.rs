@@ -290,10 +290,9 @@ pub(super) fn set(value: &mut Value, part: &str, field: &str, to: Value) {
     }
 }
 
-/// `deployments.apps/web -n shop`.
+/// See [`object::shown`].
 pub(super) fn show(key: &Key) -> String {
-    let Key { kind, namespace, name } = key;
-    if namespace.is_empty() { format!("{}/{name}", kind.singular()) } else { format!("{}/{name} -n {namespace}", kind.singular()) }
+    object::shown(&key.kind, &key.namespace, &key.name)
 }
 
 /// What an API server would have added.

@@ -11,10 +11,25 @@ use infraagent_guard::call::{
 
 use super::*;
 
-#[tokio::test]
-async fn a_pod_that_owns_its_claim_does_not_end() {
-    let snapshot = load("ephemeral-volume");
-    let bench = Bench::new(&snapshot);
+on_both!(
+    a_pod_that_owns_its_claim_does_not_end,
+    the_last_pod_of_a_claim_marked_for_deletion_does_not_end,
+    a_set_that_deletes_its_claims_is_not_scaled_down_or_deleted,
+    what_a_claim_or_custom_resource_belongs_to_is_not_ended,
+    declared_data_and_what_it_belongs_to_are_not_touched,
+    what_a_finalizer_holds_is_not_deleted,
+    what_belongs_to_a_database_operator_is_not_touched,
+    what_may_not_be_looked_at_is_unknown_and_names_the_rule,
+    an_impact_outweighs_what_is_unknown,
+    a_target_that_is_gone_or_another_is_refused,
+    only_nodes_with_the_labels_of_the_sheet_are_cordoned,
+    preconditions_hold_or_deny,
+    a_cooldown_belongs_to_target_and_verb,
+);
+
+async fn a_pod_that_owns_its_claim_does_not_end(stage: &impl Stage) {
+    let cluster = stage.load("ephemeral-volume").await;
+    let bench = Bench::new(&cluster);
     let protected = "ephemeral-volume";
     bench.protected(restart(Deployment, "cache"), protected).await;
     bench.protected(rollback("cache", 1), protected).await;
@@ -30,10 +45,9 @@ async fn a_pod_that_owns_its_claim_does_not_end() {
     bench.allowed(delete(&bench, DeleteDeployment, "plain").await).await;
 }
 
-#[tokio::test]
-async fn the_last_pod_of_a_claim_marked_for_deletion_does_not_end() {
-    let snapshot = load("terminating-claim");
-    let bench = Bench::new(&snapshot);
+async fn the_last_pod_of_a_claim_marked_for_deletion_does_not_end(stage: &impl Stage) {
+    let cluster = stage.load("terminating-claim").await;
+    let bench = Bench::new(&cluster);
     bench.protected(restart(Deployment, "last"), "terminating-claim").await;
     bench.protected(evict(&bench, "last-6b7f-a").await, "terminating-claim").await;
     bench.protected(scale(ScaleDeployment, "last", 0), "terminating-claim").await;
@@ -44,10 +58,9 @@ async fn the_last_pod_of_a_claim_marked_for_deletion_does_not_end() {
     bench.allowed(scale(ScaleDeployment, "last", 2)).await;
 }
 
-#[tokio::test]
-async fn a_set_that_deletes_its_claims_is_not_scaled_down_or_deleted() {
-    let snapshot = load("claim-retention");
-    let bench = Bench::new(&snapshot);
+async fn a_set_that_deletes_its_claims_is_not_scaled_down_or_deleted(stage: &impl Stage) {
+    let cluster = stage.load("claim-retention").await;
+    let bench = Bench::new(&cluster);
     bench.protected(scale(ScaleStatefulSet, "scaled", 1), "claim-retention").await;
     bench.protected(scale(ScaleStatefulSet, "scaled", 0), "claim-retention").await;
     bench.protected(delete(&bench, DeleteStatefulSet, "deleted").await, "claim-retention").await;
@@ -62,10 +75,9 @@ async fn a_set_that_deletes_its_claims_is_not_scaled_down_or_deleted() {
     }
 }
 
-#[tokio::test]
-async fn what_a_claim_or_custom_resource_belongs_to_is_not_ended() {
-    let snapshot = load("dependants");
-    let bench = Bench::new(&snapshot);
+async fn what_a_claim_or_custom_resource_belongs_to_is_not_ended(stage: &impl Stage) {
+    let cluster = stage.load("dependants").await;
+    let bench = Bench::new(&cluster);
     bench.protected(restart(Deployment, "claimed"), "dependants").await;
     bench.protected(evict(&bench, "claimed-6b7f-a").await, "dependants").await;
     bench.protected(delete(&bench, DeleteDeployment, "owner").await, "dependants").await;
@@ -80,19 +92,16 @@ async fn what_a_claim_or_custom_resource_belongs_to_is_not_ended() {
     bench.allowed(scale(ScaleDeployment, "claimed", 4)).await;
 }
 
-#[tokio::test]
-async fn declared_data_and_what_it_belongs_to_are_not_touched() {
-    let snapshot = load("declared-data");
-    let mut bench = Bench::new(&snapshot);
+async fn declared_data_and_what_it_belongs_to_are_not_touched(stage: &impl Stage) {
+    let cluster = stage.load("declared-data").await;
+    let mut bench = Bench::new(&cluster);
     // Without a declaration the claim of `keeper` only counts when its owner goes.
     bench.allowed(restart(Deployment, "keeper")).await;
     bench.allowed(restart(StatefulSet, "store")).await;
-    bench.data = vec![
-        DataResource::parse("example.com/Store", Some("shop"), "main").unwrap(),
-        DataResource::parse("PersistentVolumeClaim", Some("shop"), "archive").unwrap(),
-        DataResource::parse("PersistentVolumeClaim", Some("elsewhere"), "plain").unwrap(),
-        DataResource::parse("unserved.example.com/Database", Some("shop"), "main").unwrap(),
-    ];
+    bench.declare("example.com/Store", "main");
+    bench.declare("PersistentVolumeClaim", "archive");
+    bench.declare("unserved.example.com/Database", "main");
+    bench.data.push(DataResource::parse("PersistentVolumeClaim", Some("elsewhere"), "plain").unwrap());
     bench.protected(restart(StatefulSet, "store"), "declared-data").await;
     bench.protected(scale(ScaleStatefulSet, "store", 3), "declared-data").await;
     bench.protected(evict(&bench, "store-0").await, "declared-data").await;
@@ -103,18 +112,16 @@ async fn declared_data_and_what_it_belongs_to_are_not_touched() {
     bench.allowed(Effect::Pause(ns("shop"), named("user"), true)).await;
 }
 
-#[tokio::test]
-async fn what_a_finalizer_holds_is_not_deleted() {
-    let snapshot = load("finalizers");
-    let bench = Bench::new(&snapshot);
+async fn what_a_finalizer_holds_is_not_deleted(stage: &impl Stage) {
+    let cluster = stage.load("finalizers").await;
+    let bench = Bench::new(&cluster);
     bench.protected(delete(&bench, Service, "held").await, "finalizers").await;
     bench.allowed(delete(&bench, Service, "free").await).await;
 }
 
-#[tokio::test]
-async fn what_belongs_to_a_database_operator_is_not_touched() {
-    let snapshot = load("database-operator");
-    let bench = Bench::new(&snapshot);
+async fn what_belongs_to_a_database_operator_is_not_touched(stage: &impl Stage) {
+    let cluster = stage.load("database-operator").await;
+    let bench = Bench::new(&cluster);
     bench.protected(evict(&bench, "orders-1").await, "database-operator").await;
     bench.protected(delete(&bench, DeletePod, "orders-1").await, "database-operator").await;
     bench.protected(restart(StatefulSet, "spilo"), "database-operator").await;
@@ -122,8 +129,7 @@ async fn what_belongs_to_a_database_operator_is_not_touched() {
     bench.allowed(restart(Deployment, "web")).await;
 }
 
-#[tokio::test]
-async fn what_may_not_be_looked_at_is_unknown_and_names_the_rule() {
+async fn what_may_not_be_looked_at_is_unknown_and_names_the_rule(stage: &impl Stage) {
     for (folder, fault, effect, missing) in [
         ("ephemeral-volume", "list pods", restart(Deployment, "plain"), "ephemeral-volume: list pods"),
         ("ephemeral-volume", "get deployments.apps", restart(Deployment, "plain"), "target: get deployments.apps"),
@@ -134,50 +140,40 @@ async fn what_may_not_be_looked_at_is_unknown_and_names_the_rule() {
         ("dependants", "get caches.example.com", restart(Deployment, "free"), "dependants: get caches.example.com"),
         ("declared-data", "get stores.data.example.com", restart(StatefulSet, "store"), "database-operator: get stores.data.example.com"),
     ] {
-        let snapshot = load_with_faults(folder, &format!("forbidden: ['{fault}']"));
-        let bench = Bench::new(&snapshot);
+        let cluster = stage.load_without(folder, &[fault]).await;
+        let bench = Bench::new(&cluster);
         let answer = bench.permit(effect).await;
         assert_eq!(answer, Err(format!("Unknown {missing}")));
     }
     // Neighbour: what need not be looked at need not be permitted.
-    let snapshot = load_with_faults("dependants", "forbidden: [list persistentvolumeclaims, list pods]");
-    Bench::new(&snapshot).allowed(scale(ScaleDeployment, "free", 2)).await;
+    let cluster = stage.load_without("dependants", &["list persistentvolumeclaims", "list pods"]).await;
+    Bench::new(&cluster).allowed(scale(ScaleDeployment, "free", 2)).await;
 }
 
-#[tokio::test]
-async fn an_incomplete_discovery_denies() {
-    let snapshot = load_with_faults("dependants", "unavailable: [list kinds]");
-    Bench::new(&snapshot).unknown(restart(Deployment, "free"), "ephemeral-volume: list kinds: the API server does not answer").await;
+async fn an_impact_outweighs_what_is_unknown(stage: &impl Stage) {
+    let cluster = stage.load_without("dependants", &["list buckets.example.com"]).await;
+    Bench::new(&cluster).protected(restart(Deployment, "claimed"), "dependants").await;
 }
 
-#[tokio::test]
-async fn an_impact_outweighs_what_is_unknown() {
-    let snapshot = load_with_faults("dependants", "forbidden: [list buckets.example.com]");
-    Bench::new(&snapshot).protected(restart(Deployment, "claimed"), "dependants").await;
-}
-
-#[tokio::test]
-async fn a_target_that_is_gone_or_another_is_refused() {
-    let snapshot = load("shop");
-    let bench = Bench::new(&snapshot);
+async fn a_target_that_is_gone_or_another_is_refused(stage: &impl Stage) {
+    let cluster = stage.load("shop").await;
+    let bench = Bench::new(&cluster);
     assert_eq!(bench.permit(restart(Deployment, "nothing")).await, Err("TargetAbsent ".to_owned()));
     let other = Effect::Evict(ns("shop"), named("web-9f4d-a"), Uid::parse("another").unwrap());
     assert_eq!(bench.permit(other).await, Err("TargetChanged ".to_owned()));
 }
 
-#[tokio::test]
-async fn only_nodes_with_the_labels_of_the_sheet_are_cordoned() {
-    let snapshot = load("shop");
-    let bench = Bench::new(&snapshot);
+async fn only_nodes_with_the_labels_of_the_sheet_are_cordoned(stage: &impl Stage) {
+    let cluster = stage.load("shop").await;
+    let bench = Bench::new(&cluster);
     bench.allowed(Effect::Cordon(named("node-1"), true)).await;
     assert_eq!(bench.permit(Effect::Cordon(named("node-2"), true)).await, Err("NodeNotCovered ".to_owned()));
 }
 
-#[tokio::test]
-async fn preconditions_hold_or_deny() {
-    let snapshot = load("shop");
+async fn preconditions_hold_or_deny(stage: &impl Stage) {
+    let cluster = stage.load("shop").await;
     for (cel, expected) in [("true", None), ("false", Some("Precondition ")), ("broken", Some("Unknown pre-conditions: "))] {
-        let mut bench = Bench::new(&snapshot);
+        let mut bench = Bench::new(&cluster);
         bench.preconditions = vec![Precondition { cel: cel.to_owned(), message: String::new() }];
         let answer = bench.permit(restart(Deployment, "web")).await;
         match expected {
@@ -187,13 +183,12 @@ async fn preconditions_hold_or_deny() {
     }
 }
 
-#[tokio::test]
-async fn a_cooldown_belongs_to_target_and_verb() {
-    let snapshot = load("shop");
-    let mut bench = Bench::new(&snapshot);
+async fn a_cooldown_belongs_to_target_and_verb(stage: &impl Stage) {
+    let cluster = stage.load("shop").await;
+    let mut bench = Bench::new(&cluster);
     bench.cooldown_seconds = 300;
     let permit = bench.permit(restart(Deployment, "web")).await.unwrap();
-    let key = crate::broker::cooldown::CooldownKey::new(&snapshot.scope().cluster, permit.call(), permit.observed());
+    let key = crate::broker::cooldown::CooldownKey::new(&cluster.scope().cluster, permit.call(), permit.observed());
     let _ = bench.cooldowns.take(key, 300, now()).await.unwrap();
     assert_eq!(bench.permit(restart(Deployment, "web")).await, Err("Cooldown ".to_owned()));
     bench.allowed(restart(Deployment, "stuck")).await;

@@ -17,7 +17,7 @@ use crate::{
 
 /// Arguments about the model.
 #[derive(Debug, clap::Args)]
-pub struct Flags {
+pub struct ModelFlags {
     /// Recorded conversation that answers instead of a model. Fails with a diff if anything else is asked than was recorded
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
@@ -32,7 +32,7 @@ pub struct Flags {
     api_key_env: Option<String>,
 }
 
-impl Flags {
+impl ModelFlags {
     /// The key of the model's provider from the environment: None if a recording answers, or if the tier's `auth` says that there is none.
     pub fn key(&self, model: &Model) -> anyhow::Result<Option<SecretString>> {
         let Some(SecretKey { secret: _, key: _ }) = &model.key else { return Ok(None) };

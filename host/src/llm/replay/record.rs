@@ -33,7 +33,11 @@ impl Recorder {
     /// Writes an empty conversation, so that a path that cannot be written is known before the first question is paid for. A file that is there
     /// already is not replaced. No text that the redactor finds is written.
     pub fn create(path: &Path, redactor: Arc<Redactor>) -> Result<Self, Error> {
-        std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(path)
+            .map_err(|source| Error::File { path: path.to_owned(), source })?;
         let file = File::empty("Recorded with: infraagent run ... --record. Play it with: infraagent run ... --replay");
         let recorder = Self { path: path.to_owned(), redactor, state: Mutex::new(State { file, before: None }) };
         recorder.write(&recorder.state.lock().unwrap_or_else(PoisonError::into_inner).file)?;

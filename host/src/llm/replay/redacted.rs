@@ -20,7 +20,12 @@ pub(super) fn request(request: &Request, redactor: &Redactor) -> Request {
 
 pub(super) fn reply(reply: &Reply, redactor: &Redactor) -> Reply {
     let Reply { text, calls, stop, usage } = reply;
-    Reply { text: self::text(text, redactor), calls: calls.iter().map(|call| self::call(call, redactor)).collect(), stop: *stop, usage: *usage }
+    Reply {
+        text: self::text(text, redactor),
+        calls: calls.iter().map(|call| self::call(call, redactor)).collect(),
+        stop: *stop,
+        usage: *usage,
+    }
 }
 
 fn text(text: &str, redactor: &Redactor) -> String {

@@ -248,10 +248,7 @@ async fn no_call_of_a_reply_that_was_cut_off_is_carried_out() {
         let (transcript, asked) = hold(&fixture::run(|_| ()), &tools, json!([cut, calls(&["restart"]), says("Report.")])).await;
         assert_eq!(transcript.end, Ok("Report.".to_owned()));
         assert!(results(&asked[1]).iter().all(|result| result.starts_with("ERROR: your reply was cut off")), "{:?}", results(&asked[1]));
-        assert_eq!(
-            tools.log(),
-            ["rejected restart: reply-cut-off", "rejected inspect: reply-cut-off", "call restart {\"name\":\"web\"}"]
-        );
+        assert_eq!(tools.log(), ["rejected restart: reply-cut-off", "rejected inspect: reply-cut-off", "call restart {\"name\":\"web\"}"]);
     }
     let mut cut = says("Half a rep");
     cut["reply"]["stop"] = json!("max_tokens");

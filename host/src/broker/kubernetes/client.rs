@@ -1,0 +1,228 @@
+//! The two identities that this executor has towards a cluster, and the one way in which a request leaves.
+//!
+//! [`Looks`] is the kubeconfig's own user; it has methods to read, and none to write. [`Acting`] is an agent's ServiceAccount, impersonated; reads for skills
+//! and every change leave through it. Both are private to the executor. Neither follows a second thought: what `Acting` sends is sent once, without a layer
+//! that tries again.
+//!
+//! # Caveats
+//!
+//! A pooled connection that the server closed while it was idle is replaced before anything was written to it. That is not a second request.
+
+use std::time::Duration;
+
+use futures::AsyncReadExt as _;
+use http::{
+    HeaderName, HeaderValue, Method, Request,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use infraagent_guard::name::{Namespace, ObjectName};
+use serde_json::Value;
+
+use super::{failure::Failure, path::query};
+
+/// The longest that a look may take.
+pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that an effect may take, from the first byte sent to the last byte read. The fence of a run counts on it.
+pub(super) const EFFECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// What the API server is told about an effect, so that it gives up before the host does.
+const EFFECT_SERVER_TIMEOUT: &str = "8s";
+/// The largest answer that is read. A page of objects that is larger is asked for in smaller parts.
+pub(super) const MAX_ANSWER: usize = 64 << 20;
+
+/// The group that every impersonated agent is in. It replaces the groups that a ServiceAccount is in by itself.
+pub(super) const AGENTS: &str = "infraagent:agents";
+const EXTRA_RUN: &str = "infraagent.io/run";
+/// `infraagent.io/intent`; the slash is not allowed in a header's name.
+const EXTRA_INTENT: HeaderName = HeaderName::from_static("impersonate-extra-infraagent.io%2fintent");
+
+/// Whom a run acts as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The agent's namespace, which is the namespace of its ServiceAccount too.
+    pub namespace: Namespace,
+    /// The name of the ServiceAccount.
+    pub service_account: ObjectName,
+    /// The name of the run, for the audit log of the API server.
+    pub run: ObjectName,
+}
+
+impl Identity {
+    /// The user name that Kubernetes has for the ServiceAccount.
+    pub fn user(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.service_account)
+    }
+}
+
+/// The kubeconfig's own user. Reads only.
+#[derive(Clone)]
+pub(super) struct Looks(kube::Client);
+
+/// The agent's ServiceAccount.
+#[derive(Clone)]
+pub(super) struct Acting(kube::Client);
+
+/// One request for something.
+#[derive(Debug)]
+pub(super) struct Ask {
+    path: String,
+    accept: &'static str,
+}
+
+impl Ask {
+    /// For an object or a list, below `path`.
+    pub(super) fn json(path: String) -> Self {
+        Self { path, accept: "application/json" }
+    }
+
+    /// For a list of which only the metadata is wanted.
+    pub(super) fn metadata(path: String) -> Self {
+        Self { path, accept: "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1" }
+    }
+
+    /// For text.
+    pub(super) fn text(path: String) -> Self {
+        Self { path, accept: "*/*" }
+    }
+
+    fn request(self) -> Result<Request<Vec<u8>>, Failure> {
+        let Self { path, accept } = self;
+        Request::get(path).header(ACCEPT, accept).body(Vec::new()).map_err(|error| Failure::Malformed(error.to_string()))
+    }
+}
+
+/// One change.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) content_type: &'static str,
+    pub(super) body: Value,
+    /// The intent that this executes, `<run uid>/<entry>`.
+    pub(super) intent: String,
+    /// Decided and checked by the API server, and not done.
+    pub(super) dry_run: bool,
+}
+
+impl Looks {
+    pub(super) fn new(config: &kube::Config) -> Result<Self, kube::Error> {
+        kube::Client::try_from(config.clone()).map(Self)
+    }
+
+    /// Reads JSON.
+    pub(super) async fn ask(&self, ask: Ask) -> Result<Value, Failure> {
+        within(LOOK_TIMEOUT, json(&self.0, ask.request()?)).await
+    }
+
+    /// Reads a document that is only sent if it is not the one with this tag. None: it still is.
+    pub(super) async fn ask_if_changed(
+        &self,
+        path: &str,
+        accept: &str,
+        tag: Option<&str>,
+    ) -> Result<Option<(Value, Option<String>)>, Failure> {
+        let mut request = Request::get(path).header(ACCEPT, accept);
+        if let Some(tag) = tag {
+            request = request.header(http::header::IF_NONE_MATCH, tag);
+        }
+        let request = request.body(kube::client::Body::empty()).map_err(|error| Failure::Malformed(error.to_string()))?;
+        within(LOOK_TIMEOUT, async {
+            let response = self.0.send(request).await.map_err(Failure::from)?;
+            let status = response.status();
+            let tag = response.headers().get(http::header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+            if status == http::StatusCode::NOT_MODIFIED {
+                return Ok(None);
+            }
+            let bytes = response.into_body().collect_bytes().await.map_err(Failure::from)?;
+            if !status.is_success() {
+                return Err(Failure::of_body(status, &bytes));
+            }
+            let value = serde_json::from_slice(&bytes).map_err(|error| Failure::Unreadable(error.to_string()))?;
+            Ok(Some((value, tag)))
+        })
+        .await
+    }
+}
+
+impl Acting {
+    /// `config` is the kubeconfig's; it must not impersonate anybody itself.
+    pub(super) fn new(config: &kube::Config, identity: &Identity) -> Result<Self, kube::Error> {
+        let mut config = config.clone();
+        config.default_retry = false;
+        config.auth_info.impersonate = Some(identity.user());
+        config.auth_info.impersonate_uid = None;
+        config.auth_info.impersonate_groups = Some(vec![AGENTS.to_owned()]);
+        let run = format!("{}/{}", identity.namespace, identity.run);
+        config.auth_info.impersonate_user_extra = Some([(EXTRA_RUN.to_owned(), vec![run])].into());
+        kube::Client::try_from(config).map(Self)
+    }
+
+    /// Reads JSON.
+    pub(super) async fn ask(&self, ask: Ask) -> Result<Value, Failure> {
+        within(LOOK_TIMEOUT, json(&self.0, ask.request()?)).await
+    }
+
+    /// Reads text: its last `keep` bytes, and whether there was more.
+    pub(super) async fn tail(&self, ask: Ask, keep: usize) -> Result<(Vec<u8>, bool), Failure> {
+        let request = ask.request()?;
+        within(LOOK_TIMEOUT, async {
+            let mut stream = self.0.request_stream(request).await.map_err(Failure::from)?;
+            let (mut kept, mut cut, mut chunk) = (Vec::new(), false, vec![0; 64 << 10]);
+            loop {
+                let read = stream.read(&mut chunk).await.map_err(|error| Failure::Lost(error.to_string()))?;
+                if read == 0 {
+                    return Ok((kept, cut));
+                }
+                kept.extend_from_slice(chunk.get(..read).unwrap_or_default());
+                if kept.len() > keep.saturating_mul(2) {
+                    kept.drain(..kept.len().saturating_sub(keep));
+                    cut = true;
+                }
+            }
+        })
+        .await
+    }
+
+    /// Sends a change, once. The answer is the object as it is now, or a status.
+    pub(super) async fn order(&self, order: Order) -> Result<Value, Failure> {
+        let Order { method, path, content_type, body, intent, dry_run } = order;
+        let mark = HeaderValue::from_str(&intent).map_err(|_| Failure::Malformed(format!("`{intent}` is no intent")))?;
+        let manager = if method == Method::PATCH { "infraagent" } else { "" };
+        let query = query(&[("timeout", EFFECT_SERVER_TIMEOUT), ("fieldManager", manager), ("dryRun", if dry_run { "All" } else { "" })]);
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{path}{query}"))
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, content_type)
+            .header(EXTRA_INTENT, mark)
+            .body(body.to_string().into_bytes())
+            .map_err(|error| Failure::Malformed(error.to_string()))?;
+        within(EFFECT_TIMEOUT, json(&self.0, request)).await
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(limit, work).await.unwrap_or(Err(Failure::TimedOut))
+}
+
+async fn json(client: &kube::Client, request: Request<Vec<u8>>) -> Result<Value, Failure> {
+    let stream = client.request_stream(request).await.map_err(Failure::from)?;
+    let mut bytes = Vec::new();
+    let cap = u64::try_from(MAX_ANSWER).unwrap_or(u64::MAX).saturating_add(1);
+    stream.take(cap).read_to_end(&mut bytes).await.map_err(|error| Failure::Lost(error.to_string()))?;
+    if bytes.len() > MAX_ANSWER {
+        return Err(Failure::TooLarge);
+    }
+    serde_json::from_slice(&bytes).map_err(|error| Failure::Unreadable(error.to_string()))
+}
+
+impl std::fmt::Debug for Looks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Looks")
+    }
+}
+
+impl std::fmt::Debug for Acting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Acting")
+    }
+}

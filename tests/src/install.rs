@@ -1,0 +1,75 @@
+//! What an administrator installs: the custom resource definitions and other manifests of the repository.
+
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DynamicObject, GroupVersionKind, Patch, PatchParams},
+    discovery::{Scope, pinned_kind},
+    runtime::{conditions, wait::await_condition},
+};
+use serde_json::Value;
+
+use crate::ControlPlane;
+
+/// Root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a folder of the repository")
+}
+
+/// The documents of a YAML file of the repository, or of all YAML files of a folder in the order of their names.
+pub fn documents(path: impl AsRef<Path>) -> Vec<Value> {
+    let path = repository().join(path);
+    let mut files = vec![path.clone()];
+    if path.is_dir() {
+        files = std::fs::read_dir(&path).expect("readable").map(|entry| entry.expect("entry").path()).collect::<Vec<PathBuf>>();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "yaml"));
+        files.sort();
+    }
+    let read = |file: &PathBuf| {
+        let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        serde_saphyr::from_multiple::<Value>(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    };
+    files.iter().flat_map(read).filter(|document| !document.is_null()).collect()
+}
+
+/// Applies one object as `kubectl apply --server-side --force-conflicts` does: whatever its kind, into the namespace that it names.
+///
+/// # Errors
+///
+/// What the API server answers; an unknown field is an error too.
+pub async fn apply(client: &Client, document: &Value) -> Result<DynamicObject, kube::Error> {
+    let object: DynamicObject = serde_json::from_value(document.clone()).map_err(kube::Error::SerdeError)?;
+    let kind = GroupVersionKind::try_from(object.types.clone().unwrap_or_default()).expect("apiVersion and kind");
+    let (resource, capabilities) = pinned_kind(client, &kind).await?;
+    let api = match (&object.metadata.namespace, capabilities.scope) {
+        (Some(namespace), Scope::Namespaced) => Api::namespaced_with(client.clone(), namespace, &resource),
+        (_, Scope::Namespaced | Scope::Cluster) => Api::all_with(client.clone(), &resource),
+    };
+    let params = PatchParams { force: true, ..PatchParams::apply("infraagent-tests").validation_strict() };
+    api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await
+}
+
+impl ControlPlane {
+    /// Installs the definitions of `crds/` as `kubectl apply --server-side` does and waits until they are served. Once per control plane.
+    ///
+    /// # Panics
+    ///
+    /// If the API server refuses one.
+    pub async fn install_crds(&self) {
+        let install = || async {
+            let client = self.admin().await;
+            let definitions = Api::<CustomResourceDefinition>::all(client.clone());
+            let documents = documents("crds");
+            for document in &documents {
+                let name = &document["metadata"]["name"];
+                apply(&client, document).await.unwrap_or_else(|error| panic!("the API server refuses {name}: {error}"));
+            }
+            for name in documents.iter().filter_map(|document| document["metadata"]["name"].as_str()) {
+                await_condition(definitions.clone(), name, conditions::is_crd_established()).await.expect("watchable");
+            }
+        };
+        self.crds.get_or_init(install).await;
+    }
+}
