@@ -59,6 +59,7 @@ pub struct ControlPlane {
     programs: Programs,
     furnished: OnceCell<()>,
     pub(crate) crds: OnceCell<()>,
+    pub(crate) operator: OnceCell<()>,
 }
 
 /// The control plane of this process without controllers.
@@ -110,7 +111,15 @@ impl ControlPlane {
             let _ = script.stderr.take().expect("piped").read_to_string(&mut reason);
             panic!("these tests need a Kubernetes control plane, and there is none.\n{line}{reason}");
         };
-        Self { announced, script, names: AtomicUsize::new(0), programs, furnished: OnceCell::new(), crds: OnceCell::new() }
+        Self {
+            announced,
+            script,
+            names: AtomicUsize::new(0),
+            programs,
+            furnished: OnceCell::new(),
+            crds: OnceCell::new(),
+            operator: OnceCell::new(),
+        }
     }
 
     /// Path of a kubeconfig that may do everything (group `system:masters`).

@@ -2,16 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, ResourceExt,
-    api::{DynamicObject, GroupVersionKind, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams},
     discovery::{Scope, pinned_kind},
     runtime::{conditions, wait::await_condition},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::ControlPlane;
+use crate::{ControlPlane, client_of, eventually};
+
+/// Namespace and name of the operator's ServiceAccount, once [`ControlPlane::install_operator`] has installed it.
+pub const OPERATOR: (&str, &str) = ("infraagent-system", "infraagent");
 
 /// Root of the repository.
 pub fn repository() -> &'static Path {
@@ -71,5 +75,42 @@ impl ControlPlane {
             }
         };
         self.crds.get_or_init(install).await;
+    }
+
+    /// Installs the definitions, the operator's identity and the admission policies (`deploy/rbac.yaml`, `deploy/admission.yaml`) and waits
+    /// until the policies hold. Once per control plane; they bind every test on it.
+    ///
+    /// The operator's ServiceAccount is [`OPERATOR`]. What it may look at is aggregated by a controller, so without controllers it is nothing.
+    pub async fn install_operator(&self) {
+        let install = || async {
+            self.install_crds().await;
+            let client = self.admin().await;
+            for document in documents("deploy/rbac.yaml").iter().chain(&documents("deploy/admission.yaml")) {
+                apply(&client, document).await.unwrap_or_else(|error| panic!("{}: {error}", document["metadata"]["name"]));
+            }
+            // The API server takes over policies all at once; the last one refuses an agent to delete a namespace, whatever his rights.
+            let agent = client_of(&self.kubeconfig_as("probe", &["infraagent:agents", "system:masters"])).await;
+            let namespaces = &Api::<Namespace>::all(agent);
+            let probe = &DeleteParams::default().dry_run();
+            eventually("policies that hold", || async move { namespaces.delete(OPERATOR.0, probe).await.is_err().then_some(()) }).await;
+        };
+        self.operator.get_or_init(install).await;
+    }
+
+    /// Gives a namespace what `deploy/agent-namespace.yaml` does: these ServiceAccounts of agents, and the operator's right to act as them.
+    pub async fn enroll(&self, namespace: &str, accounts: &[&str]) {
+        let client = self.admin().await;
+        for mut document in documents("deploy/agent-namespace.yaml") {
+            document["metadata"]["namespace"] = namespace.into();
+            let own_name = document["metadata"]["name"].as_str().expect("a name").to_owned();
+            let names = if document["kind"] == "ServiceAccount" { accounts.to_vec() } else { vec![own_name.as_str()] };
+            if document["kind"] == "Role" {
+                document["rules"][0]["resourceNames"] = json!(accounts);
+            }
+            for name in names {
+                document["metadata"]["name"] = name.into();
+                apply(&client, &document).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+        }
     }
 }

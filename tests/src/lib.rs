@@ -33,5 +33,5 @@ pub use audit_log::{AuditEvent, Impersonated, ObjectReference, ResponseStatus, U
 pub use binary::binary;
 pub use control_plane::{ControlPlane, NODE, Programs, control_plane, control_plane_with_controllers};
 pub use identity::{client_of, config_of};
-pub use install::{apply, documents, repository};
+pub use install::{OPERATOR, apply, documents, repository};
 pub use wait::eventually;

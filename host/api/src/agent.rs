@@ -29,7 +29,7 @@ pub use schedule::{Schedule, Trigger, TriggerKind};
     namespaced,
     status = "InfraAgentStatus",
     shortname = "ia",
-    category = "infraagent",
+    category = "infraagent-all",
     derive = "Default",
     derive = "PartialEq",
     doc = "An autonomous infrastructure agent. It acts only through the tools of its skills; every call is decided against its guardrails, its environment and the platform's policies, recorded in an AgentRun, and only then carried out.",

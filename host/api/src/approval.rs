@@ -28,7 +28,7 @@ use crate::{
     namespaced,
     status = "ActionApprovalStatus",
     shortname = "aapp",
-    category = "infraagent",
+    category = "infraagent-all",
     derive = "PartialEq",
     selectable = ".status.phase",
     doc = "An action that an agent proposed and that waits for a person. Setting spec.decision decides it, once. The approved call is carried out by a new AgentRun only if the object and everything it was decided against are still the same.",

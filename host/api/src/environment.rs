@@ -33,7 +33,7 @@ pub use mcp::{McpServer, McpTool};
     namespaced,
     status = "AgentEnvironmentStatus",
     shortname = "aenv",
-    category = "infraagent",
+    category = "infraagent-all",
     derive = "Default",
     derive = "PartialEq",
     doc = "A site: its cluster, endpoints, namespaces, credentials, channels, data and MCP servers. Agents of the same namespace bind to it by name. What is not listed here does not exist for an agent.",

@@ -25,7 +25,7 @@ use crate::{
     plural = "modeltierconfigs",
     status = "ModelTierConfigStatus",
     shortname = "mtc",
-    category = "infraagent",
+    category = "infraagent-all",
     derive = "Default",
     derive = "PartialEq",
     doc = "Which model stands behind each tier, how it is reached and what it costs. The one named default is used, else the first by name. Its Secrets are in the operator's namespace.",

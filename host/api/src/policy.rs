@@ -27,7 +27,7 @@ use crate::{
     plural = "infraagentpolicies",
     status = "InfraAgentPolicyStatus",
     shortname = "iap",
-    category = "infraagent",
+    category = "infraagent-all",
     derive = "Default",
     derive = "PartialEq",
     doc = "What the platform team allows in the namespaces that match, whatever agents ask for. Several policies may match: the strictest value wins. Without any policy that sets maxAutonomy agents can only observe.",

@@ -34,7 +34,7 @@ pub const RECORD_VERSION: i32 = 1;
     namespaced,
     status = "AgentRunStatus",
     shortname = "arun",
-    category = "infraagent",
+    category = "infraagent-all",
     derive = "Default",
     derive = "PartialEq",
     selectable = ".status.phase",

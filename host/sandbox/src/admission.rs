@@ -95,8 +95,13 @@ pub fn admit(component: &[u8]) -> Result<Admitted, Vec<Refusal>> {
             Err(refusal) => refusals.push(refusal),
         }
     }
-    check_exports(&found.exports, SKILL, &mut refusals);
-    let warnings = manifest.as_ref().map(|manifest| check_sheet(manifest, &imports, &mut refusals)).unwrap_or_default();
+    // Some toolchains leave an export of their own behind (componentize-py: `exports`). A plain name belongs to no interface, so nobody ever calls it.
+    let (plain, exports): (Vec<_>, Vec<_>) = found.exports.into_iter().partition(|(name, _)| !name.contains(':'));
+    check_exports(&exports, SKILL, &mut refusals);
+    let mut warnings = manifest.as_ref().map(|manifest| check_sheet(manifest, &imports, &mut refusals)).unwrap_or_default();
+    warnings.extend(
+        plain.iter().map(|(name, _)| format!("the export `{}` is not part of the contract and is never called", printable(name, 128))),
+    );
     match manifest {
         Some(manifest) if refusals.is_empty() => Ok(Admitted {
             manifest,

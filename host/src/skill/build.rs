@@ -1,4 +1,4 @@
-//! Drives cargo: a skill in Rust becomes two core modules, the one that ships and the describer.
+//! Drives cargo: a skill in Rust becomes two components, the one that ships and the describer.
 //!
 //! Cargo is the one in `CARGO`, or `cargo`, and gets the environment as it is, so that any toolchain that builds for the target can be used. What it
 //! says goes to standard error as it comes. Both builds share a target directory, since they share nearly all dependencies, and write a file of the same
@@ -6,7 +6,7 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fmt, fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -14,8 +14,38 @@ use std::{
 
 use serde::Deserialize;
 
-/// The target of skills: no WASI, no import that is not in the contract.
-pub const TARGET: &str = "wasm32-unknown-unknown";
+use super::component;
+
+/// What the component that ships is built for. The describer, which may import nothing, is always built for the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Platform {
+    /// No WASI, no import that is not in the contract
+    #[default]
+    #[value(name = "wasm32-unknown-unknown")]
+    Unknown,
+    /// Clocks, random numbers and captured output of WASI for crates that need them; no files, no network
+    #[value(name = "wasm32-wasip2")]
+    Wasip2,
+}
+
+impl Platform {
+    const ALL: [Self; 2] = [Self::Unknown, Self::Wasip2];
+
+    /// The name that Rust has for it.
+    pub fn triple(self) -> &'static str {
+        match self {
+            Self::Unknown => "wasm32-unknown-unknown",
+            Self::Wasip2 => "wasm32-wasip2",
+        }
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.triple())
+    }
+}
+
 /// The linker pads each index to five bytes so that it could still be changed; nothing changes it later. A tenth of a component.
 /// It does that only for what has no debug information, which would not be shipped either.
 const LINK: [&str; 4] = ["-C", "link-arg=--strip-debug", "-C", "link-arg=--compress-relocations"];
@@ -49,14 +79,17 @@ pub enum Error {
     )]
     NoSdk(String),
     /// The target is not installed.
-    #[error("the Rust target {TARGET} is missing; get it with: rustup target add {TARGET}")]
-    NoTarget,
+    #[error("the Rust target {0} is missing; get it with: rustup target add {0}")]
+    NoTarget(Platform),
     /// Cargo failed, and said why.
     #[error("the skill does not compile; cargo says why above")]
     Failed,
     /// No module came out.
     #[error("cargo built no module; Cargo.toml needs `[lib] crate-type = [\"cdylib\", \"rlib\"]`")]
     NoModule,
+    /// The module is no component.
+    #[error(transparent)]
+    Component(#[from] component::Error),
     /// The module cannot be read.
     #[error("cannot read `{path}`", path = path.display())]
     Read {
@@ -146,23 +179,30 @@ impl Project {
         }
         let library = targets.into_iter().find(|target| target.crate_types.iter().any(|kind| kind == "cdylib")).ok_or(Error::NoModule)?;
         let file = format!("{}.wasm", library.name.replace('-', "_"));
-        let folders =
-            [Some(target_directory.clone()), build_directory].into_iter().flatten().map(|folder| folder.join(TARGET).join("release"));
+        let folders = [Some(target_directory.clone()), build_directory]
+            .into_iter()
+            .flatten()
+            .flat_map(|folder| Platform::ALL.map(|platform| folder.join(platform.triple()).join("release")));
         let shared = folders.flat_map(|folder| [folder.join(&file), folder.join("deps").join(&file)]).collect();
         Ok(Self { folder, cargo, version, target: target_directory, shared })
     }
 
-    /// The module that ships. Build it last.
-    pub fn module(&self) -> Result<Vec<u8>, Error> {
-        self.build(&[])
+    /// The component that ships. Build it last.
+    pub fn component(&self, platform: Platform) -> Result<Vec<u8>, Error> {
+        let built = self.build(platform, &[])?;
+        match platform {
+            Platform::Unknown => Ok(component::encode(&built)?),
+            // Its linker has made one.
+            Platform::Wasip2 => Ok(built),
+        }
     }
 
-    /// The module that is asked for tools and schemas, once.
+    /// The component that is asked for tools and schemas, once.
     pub fn describer(&self) -> Result<Vec<u8>, Error> {
-        self.build(&["--features", "skills-sdk/describe"])
+        Ok(component::encode(&self.build(Platform::Unknown, &["--features", "skills-sdk/describe"])?)?)
     }
 
-    fn build(&self, extra: &[&str]) -> Result<Vec<u8>, Error> {
+    fn build(&self, platform: Platform, extra: &[&str]) -> Result<Vec<u8>, Error> {
         for file in &self.shared {
             match fs::remove_file(file) {
                 Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(Error::Read { path: file.clone(), source }),
@@ -172,9 +212,10 @@ impl Project {
         let start = |source| Error::NoCargo { cargo: self.cargo.clone(), source };
         let mut cargo = Command::new(&self.cargo)
             .current_dir(&self.folder)
-            .args(["rustc", "--lib", "--release", "--target", TARGET, "--crate-type", "cdylib", "--message-format=json-render-diagnostics"])
+            .args(["rustc", "--lib", "--release", "--target", platform.triple(), "--crate-type", "cdylib"])
+            .arg("--message-format=json-render-diagnostics")
             .args(extra)
-            .args(anonymous_paths())
+            .args(anonymous_paths(platform))
             .arg("--")
             .args(LINK)
             .stdin(Stdio::null())
@@ -190,16 +231,17 @@ impl Project {
             }
         }
         if !cargo.wait().map_err(start)?.success() {
-            return Err(if self.has_target() { Error::Failed } else { Error::NoTarget });
+            return Err(if self.has(platform) { Error::Failed } else { Error::NoTarget(platform) });
         }
         let path = module.ok_or(Error::NoModule)?;
         fs::read(&path).map_err(|source| Error::Read { path, source })
     }
 
     /// Looked at only after a failure: there are ways to build for a target whose library is not installed.
-    fn has_target(&self) -> bool {
+    fn has(&self, platform: Platform) -> bool {
         let rustc = std::env::var_os("RUSTC").filter(|rustc| !rustc.is_empty()).unwrap_or_else(|| "rustc".into());
-        let output = Command::new(rustc).current_dir(&self.folder).args(["--print", "target-libdir", "--target", TARGET]).output();
+        let output =
+            Command::new(rustc).current_dir(&self.folder).args(["--print", "target-libdir", "--target", platform.triple()]).output();
         // Without an answer nothing is known about the target, and what cargo said stands.
         output.map_or(true, |output| !output.status.success() || Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
     }
@@ -207,11 +249,11 @@ impl Project {
 
 /// Where crates lie on the author's machine is in every panic message of a library: the component shall not tell it, and its digest shall not depend on it.
 /// Ignored by cargo where RUSTFLAGS is set.
-fn anonymous_paths() -> Vec<String> {
+fn anonymous_paths(platform: Platform) -> Vec<String> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let Some(home) = home.as_deref().and_then(Path::to_str) else { return Vec::new() };
     let flag = serde_json::Value::from(format!("--remap-path-prefix={home}=cargo"));
-    vec!["--config".to_owned(), format!("target.{TARGET}.rustflags=[{flag}]")]
+    vec!["--config".to_owned(), format!("target.{platform}.rustflags=[{flag}]")]
 }
 
 #[cfg(test)]

@@ -242,8 +242,10 @@ async fn a_storm_of_calls_ends_and_leaves_a_record_of_bounded_size() {
 #[tokio::test]
 async fn the_limits_of_the_sandbox_hold_in_the_chain() {
     let grow = "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1))) unreachable)";
+    let copy = "(loop $forever (memory.copy (i32.const 0) (i32.const 1048576) (i32.const 1048576)) (br $forever))";
     for (guest, code) in [
         (Guest::new().code(FOREVER), "cpu-budget"),
+        (Guest::new().memory(64).code(copy), "cpu-budget"),
         (Guest::new().code(grow), "memory"),
         (Guest::new().site().code("(i32.store (i32.const 1032) (i32.const 2147483647))"), "trap"),
     ] {

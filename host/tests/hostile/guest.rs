@@ -30,6 +30,8 @@ pub struct Guest {
     used: usize,
     code: String,
     memory: Option<u32>,
+    realloc: String,
+    wasi: bool,
 }
 
 impl Guest {
@@ -47,6 +49,25 @@ impl Guest {
     pub fn code(mut self, code: &str) -> Self {
         self.code.push_str(code);
         self.code.push('\n');
+        self
+    }
+
+    /// A further field of the module.
+    pub fn item(mut self, item: &str) -> Self {
+        self.data.push_str(item);
+        self
+    }
+
+    /// What runs whenever the host asks for memory to put something into.
+    pub fn realloc(mut self, code: &str) -> Self {
+        self.realloc.push_str(code);
+        self
+    }
+
+    /// Imports a function of WASI as `$name`: a guest of the compat profile.
+    pub fn wasi(mut self, interface: &str, function: &str, name: &str, signature: &str) -> Self {
+        self.wasi = true;
+        self.import(&format!("wasi:{interface}@0.2.6"), function, name, signature);
         self
     }
 
@@ -271,7 +292,9 @@ impl Guest {
     pub fn build(&self) -> Vec<u8> {
         let imports: String = self.imports.iter().map(String::as_str).collect();
         let memory = format!("(memory (export \"memory\") {})", self.memory.unwrap_or(2));
-        support::guest_with_memory(&memory, &imports, &self.data, &self.code)
+        let module = support::module(&memory, &imports, &self.data, &self.code, &self.realloc);
+        let (world, wit) = if self.wasi { ("wasi", support::WASI) } else { ("destroyer", "") };
+        support::component(&module, world, wit)
     }
 }
 

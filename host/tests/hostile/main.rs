@@ -13,6 +13,7 @@ mod guest;
 mod killed;
 mod leaks;
 mod loading;
+mod rules;
 #[expect(dead_code, reason = "shared with the sandbox's own tests, which use all of it")]
 #[path = "../../sandbox/tests/support/mod.rs"]
 mod support;

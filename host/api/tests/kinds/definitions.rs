@@ -56,7 +56,7 @@ fn names_scopes_and_field_selectors_are_those_people_type() {
         .into_iter()
         .map(|definition| {
             let names = definition.spec.names;
-            assert_eq!(names.categories.as_deref(), Some(["infraagent".to_owned()].as_slice()));
+            assert_eq!(names.categories.as_deref(), Some(["infraagent-all".to_owned()].as_slice()));
             (names.kind, names.short_names.unwrap_or_default().join(","), definition.spec.scope)
         })
         .collect();

@@ -81,6 +81,15 @@ fn what_is_declared_and_never_used_is_only_a_warning() {
 }
 
 #[test]
+fn an_export_that_nobody_calls_is_only_a_warning() {
+    // What componentize-py leaves in each component, beside the export of the contract.
+    let skill = r#"(instance $i) (export "infraagent:skill/skill@0.1.0" (instance $i)) (export "exports" (instance $i))"#;
+    let warnings = admission::admit(&text(skill)).expect("admitted").warnings().to_vec();
+    assert!(warnings.iter().any(|warning| warning.contains("`exports` is not part of the contract")), "{warnings:?}");
+    assert_eq!(codes(&text(r#"(instance $i) (export "exports" (instance $i))"#)), ["export-missing"]);
+}
+
+#[test]
 fn all_reasons_are_named_at_once() {
     let component = wat::parse_str(
         r#"(component

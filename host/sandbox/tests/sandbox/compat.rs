@@ -4,47 +4,7 @@ use std::time::Duration;
 
 use infraagent_sandbox::limits::Limits;
 
-use crate::support::{Recorder, code, component, load};
-
-/// A world with a part of WASI, as toolchains import it.
-const WIT: &str = r#"
-package test:compat;
-world wasi {
-  import wasi:io/error@0.2.6;
-  import wasi:io/streams@0.2.6;
-  import wasi:cli/stdout@0.2.6;
-  import wasi:cli/environment@0.2.6;
-  import wasi:cli/exit@0.2.6;
-  import wasi:filesystem/preopens@0.2.6;
-  import wasi:random/random@0.2.6;
-  import wasi:clocks/monotonic-clock@0.2.6;
-  export infraagent:skill/skill@0.1.0;
-}
-package wasi:io@0.2.6 {
-  interface error { resource error; }
-  interface poll { resource pollable { block: func(); } }
-  interface streams {
-    use error.{error};
-    variant stream-error { last-operation-failed(error), closed }
-    resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; }
-  }
-}
-package wasi:cli@0.2.6 {
-  interface stdout { use wasi:io/streams@0.2.6.{output-stream}; get-stdout: func() -> output-stream; }
-  interface environment { get-environment: func() -> list<tuple<string, string>>; get-arguments: func() -> list<string>; }
-  interface exit { exit: func(status: result); }
-}
-package wasi:random@0.2.6 {
-  interface random { get-random-bytes: func(len: u64) -> list<u8>; }
-}
-package wasi:clocks@0.2.6 {
-  interface monotonic-clock { use wasi:io/poll@0.2.6.{pollable}; subscribe-duration: func(when: u64) -> pollable; }
-}
-package wasi:filesystem@0.2.6 {
-  interface types { resource descriptor; }
-  interface preopens { use types.{descriptor}; get-directories: func() -> list<tuple<descriptor, string>>; }
-}
-"#;
+use crate::support::{Recorder, WASI, code, component, load};
 
 fn guest(imports: &str, code: &str) -> Vec<u8> {
     let core = format!(
@@ -58,7 +18,7 @@ fn guest(imports: &str, code: &str) -> Vec<u8> {
             (data (i32.const 1024) "\00\00\00\00\10\00\00\00\02\00\00\00\20\00\00\00\04\00\00\00")
             (func (export "infraagent:skill/skill@0.1.0#invoke") (param i32 i32 i32 i32 i32 i32) (result i32) {code} (i32.const 1024)))"#
     );
-    component(&core, "wasi", WIT)
+    component(&core, "wasi", WASI)
 }
 
 const STDOUT: &str = r#"

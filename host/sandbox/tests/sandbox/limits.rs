@@ -52,6 +52,25 @@ async fn a_loop_of_bulk_copies_is_bounded_too() {
     ends_with("cpu-budget", &guest_with_memory("(memory (export \"memory\") 64)", "", "", copy), &limits()).await;
 }
 
+#[tokio::test]
+async fn bulk_copies_without_a_loop_are_bounded_too() {
+    let copy = "(memory.copy (i32.const 0) (i32.const 33554432) (i32.const 33554432))";
+    let fill = "(memory.fill (i32.const 0) (i32.const 7) (i32.const 33554432))";
+    let deep = |work: &str| {
+        format!("(func $deep (param i32) (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1))))) {work})")
+    };
+    let limits = Limits { memory: 128 << 20, wall: Duration::from_secs(60), ..limits() };
+    // One after the other; and on the way back from a recursion, where no function is entered.
+    for (items, code) in [
+        (String::new(), copy.repeat(2000)),
+        (String::new(), fill.repeat(2000)),
+        (deep(copy), "(call $deep (i32.const 2000))".to_owned()),
+        (deep(fill), "(call $deep (i32.const 2000))".to_owned()),
+    ] {
+        ends_with("cpu-budget", &guest_with_memory("(memory (export \"memory\") 1024)", "", &items, &code), &limits).await;
+    }
+}
+
 /// Time of this thread on the processor.
 fn on_processor() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

@@ -9,4 +9,5 @@ mod calls;
 mod compat;
 mod limits;
 mod manifest;
+mod slices;
 mod worlds;

@@ -45,7 +45,12 @@ pub fn guest(imports: &str, items: &str, code: &str) -> Vec<u8> {
 }
 
 pub fn guest_with_memory(memory: &str, imports: &str, items: &str, code: &str) -> Vec<u8> {
-    let text = format!(
+    component(&module(memory, imports, items, code, ""), "destroyer", "")
+}
+
+/// The core module of such a guest; `realloc` runs whenever the host asks for memory.
+pub fn module(memory: &str, imports: &str, items: &str, code: &str, realloc: &str) -> String {
+    format!(
         r#"(module
             {imports}
             {memory}
@@ -55,6 +60,7 @@ pub fn guest_with_memory(memory: &str, imports: &str, items: &str, code: &str) -
             (data (i32.const 1024) "\00\00\00\00\10\00\00\00\02\00\00\00\20\00\00\00\04\00\00\00")
             (func (export "cabi_realloc") (param $old i32) (param $old_size i32) (param $align i32) (param $size i32) (result i32)
                 (local $at i32)
+                {realloc}
                 (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
                 (global.set $next (i32.add (local.get $at) (local.get $size)))
                 (block $fits
@@ -69,9 +75,48 @@ pub fn guest_with_memory(memory: &str, imports: &str, items: &str, code: &str) -
             (func (export "infraagent:skill/skill@0.1.0#invoke") (param i32 i32 i32 i32 i32 i32) (result i32)
                 (call $work (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5))
                 (i32.const 1024)))"#
-    );
-    component(&text, "destroyer", "")
+    )
 }
+
+/// The world `wasi`: the contract, and a part of WASI as toolchains import it.
+pub const WASI: &str = r#"
+package test:compat;
+world wasi {
+  import wasi:io/error@0.2.6;
+  import wasi:io/streams@0.2.6;
+  import wasi:cli/stdout@0.2.6;
+  import wasi:cli/environment@0.2.6;
+  import wasi:cli/exit@0.2.6;
+  import wasi:filesystem/preopens@0.2.6;
+  import wasi:random/random@0.2.6;
+  import wasi:clocks/monotonic-clock@0.2.6;
+  include infraagent:skill/destroyer@0.1.0;
+}
+package wasi:io@0.2.6 {
+  interface error { resource error; }
+  interface poll { resource pollable { block: func(); } }
+  interface streams {
+    use error.{error};
+    variant stream-error { last-operation-failed(error), closed }
+    resource output-stream { blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>; }
+  }
+}
+package wasi:cli@0.2.6 {
+  interface stdout { use wasi:io/streams@0.2.6.{output-stream}; get-stdout: func() -> output-stream; }
+  interface environment { get-environment: func() -> list<tuple<string, string>>; get-arguments: func() -> list<string>; }
+  interface exit { exit: func(status: result); }
+}
+package wasi:random@0.2.6 {
+  interface random { get-random-bytes: func(len: u64) -> list<u8>; }
+}
+package wasi:clocks@0.2.6 {
+  interface monotonic-clock { use wasi:io/poll@0.2.6.{pollable}; subscribe-duration: func(when: u64) -> pollable; }
+}
+package wasi:filesystem@0.2.6 {
+  interface types { resource descriptor; }
+  interface preopens { use types.{descriptor}; get-directories: func() -> list<tuple<descriptor, string>>; }
+}
+"#;
 
 /// A component of a core module for a world of the contract, or of `extra` WIT text beside it.
 pub fn component(core: &str, world: &str, extra: &str) -> Vec<u8> {

@@ -9,8 +9,8 @@ use infraagent_sandbox::{
 
 use super::pack::{evaluator, ship};
 use crate::skill::{
-    build::{Project, TARGET},
-    component, pack,
+    build::{Platform, Project},
+    pack,
     source::Source,
 };
 
@@ -21,7 +21,8 @@ use crate::skill::{
 
 Examples:
   infraagent skill build
-  infraagent skill build my-skill -o my-skill.wasm"
+  infraagent skill build my-skill -o my-skill.wasm
+  infraagent skill build --target wasm32-wasip2"
 )]
 pub struct Args {
     /// The directory of the skill
@@ -30,19 +31,22 @@ pub struct Args {
     /// Write the component here instead of `target/<name>.wasm`
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// What the component is built for
+    #[arg(long, value_enum, value_name = "TARGET", default_value_t)]
+    target: Platform,
 }
 
 /// Runs it.
 pub(super) async fn main(args: &Args) -> anyhow::Result<ExitCode> {
-    let Args { dir, output } = args;
+    let Args { dir, output, target } = args;
     let source = Source::read(dir)?;
     let project = Project::find(dir)?;
     let (name, version) = (&source.document.name, &source.document.version);
 
     anstream::eprintln!("[1/3] building the describer of {name} {version}");
-    let describer = component::encode(&project.describer()?)?;
-    anstream::eprintln!("[2/3] building {name} {version} for {TARGET}");
-    let component = component::encode(&project.module()?)?;
+    let describer = project.describer()?;
+    anstream::eprintln!("[2/3] building {name} {version} for {target}");
+    let component = project.component(*target)?;
     anstream::eprintln!("[3/3] asking the describer, checking the component");
     let engine = Engine::new(EngineConfig { instances: 1, pooling: false })?;
     let tools = describe::describe(&engine, &describer).await?;
