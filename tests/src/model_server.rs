@@ -215,13 +215,11 @@ impl Progress {
     }
 }
 
+/// Anthropic documents `x-api-key`; its newer client packages send a bearer token. OpenAI knows the latter only.
 fn is_authentic(shared: &Shared, wire: Wire, headers: &HeaderMap) -> bool {
     let Some(key) = &shared.key else { return true };
-    let (name, value) = match wire {
-        Wire::Anthropic => ("x-api-key", key.clone()),
-        Wire::OpenAi => ("authorization", format!("Bearer {key}")),
-    };
-    headers.get(name).is_some_and(|have| have.as_bytes() == value.as_bytes())
+    let has = |name: &str, value: &str| headers.get(name).is_some_and(|have| have.as_bytes() == value.as_bytes());
+    has("authorization", &format!("Bearer {key}")) || (wire == Wire::Anthropic && has("x-api-key", key))
 }
 
 /// An error in the vendor's words.

@@ -292,8 +292,7 @@ impl<T: Tools> Talk<'_, T> {
     async fn reject_all(&self, calls: &[ToolCall]) -> Vec<ToolResult> {
         let mut results = Vec::with_capacity(calls.len());
         for call in calls {
-            let Outcome { status, text, trust, summary: _ } = self.reject(call, &Rejection::CutOff).await;
-            results.push(ToolResult { call: call.id.clone(), status, text, trust });
+            results.push(self.tell_call(call, self.reject(call, &Rejection::CutOff)).await);
         }
         results
     }
@@ -304,11 +303,15 @@ impl<T: Tools> Talk<'_, T> {
     }
 
     async fn call_one(&self, call: &ToolCall) -> ToolResult {
+        let answer = async { if call.name == finding::NAME { self.find(call).await } else { self.run_tool(call).await } };
+        self.tell_call(call, answer).await
+    }
+
+    async fn tell_call(&self, call: &ToolCall, answer: impl Future<Output = Outcome>) -> ToolResult {
         let began = Instant::now();
         let ToolCall { id, name, arguments } = call;
         self.observer.tell(&Event::ToolStarted { call: id.clone(), tool: name.clone(), arguments: arguments.to_value() });
-        let Outcome { status, text, trust, summary } =
-            if name == finding::NAME { self.find(call).await } else { self.run_tool(call).await };
+        let Outcome { status, text, trust, summary } = answer.await;
         self.observer.tell(&Event::ToolEnded { call: id.clone(), tool: name.clone(), status, summary, took: began.elapsed() });
         ToolResult { call: id.clone(), status, text, trust }
     }
