@@ -4,11 +4,14 @@ SHELL := bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 export CARGO
+# Version of Kubernetes that the tests run on: empty for the newest, 1.33.13 is the oldest supported.
+K8S ?=
+export K8S
 SKILLS := $(notdir $(patsubst %/,%,$(dir $(wildcard example-skills/*/Cargo.toml))))
 
 .PHONY: help
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: ## Get what is missing on this machine (WebAssembly targets), or say how
@@ -18,9 +21,13 @@ setup: ## Get what is missing on this machine (WebAssembly targets), or say how
 demo: setup ## Run an agent against a shipped cluster snapshot with a recorded conversation; no key, no cluster
 	@demo/run
 
+.PHONY: control-plane
+control-plane: ## Get Kubernetes' control plane for the tests (K8S=1.33.13 for another version)
+	@hack/control-plane get $(K8S)
+
 .PHONY: test
-test: setup ## Run every test: host, guard, sandbox, SDK, skills
-	$(CARGO) test --workspace --locked
+test: setup control-plane ## Run every test, those on a real Kubernetes API server included (K8S=1.33.13 for another version)
+	INFRAAGENT_BINARY="$${CARGO_TARGET_DIR:-target}/debug/infraagent" $(CARGO) test --workspace --locked
 	$(CARGO) test --locked --manifest-path host/guests/cel/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/guests"
 	@for skill in $(SKILLS); do \
 	  echo "== $$skill"; \

@@ -16,6 +16,7 @@ mod condition;
 pub mod cooldown;
 pub mod executor;
 pub mod facts;
+pub mod http;
 pub mod kubernetes;
 mod log;
 mod object;
@@ -52,6 +53,7 @@ use tokio::sync::RwLock;
 use self::{
     cooldown::{CooldownKey, Cooldowns},
     executor::Executor,
+    http::{Http, Trouble},
     state::State,
 };
 use crate::{
@@ -76,6 +78,8 @@ pub struct Shared {
     pub lookup: Lookup,
     /// What acts.
     pub executor: Executor,
+    /// Asks endpoints. None: the run stays offline.
+    pub http: Option<Http>,
     /// The record.
     pub journal: Arc<Journal>,
     /// What must not leave.
@@ -196,7 +200,7 @@ impl Door {
             Decision::Deny(denial) => Box::pin(self.refuse(&denial)).await,
             Decision::Propose(proposal) => Box::pin(self.propose(&proposal)).await,
             Decision::Allow(Allowed::Ambient(permit)) => Box::pin(self.ambient(permit, &run)).await,
-            Decision::Allow(Allowed::Read(permit)) => self.read(permit).await,
+            Decision::Allow(Allowed::Read(permit)) => self.read(permit, &run).await,
             Decision::Allow(Allowed::Mutation(permit)) => Box::pin(self.mutate(permit, &run, &policy)).await,
         }
     }
@@ -278,13 +282,25 @@ impl Door {
         skill.and_then(|skill| self.shared.memory.get(skill)).ok_or_else(unavailable)
     }
 
-    async fn read(&self, permit: Permit<Read>) -> Result<Answer, CallError> {
+    async fn read(&self, permit: Permit<Read>, run: &ValidatedRun) -> Result<Answer, CallError> {
         self.decided_lazily(|| (permit.call().to_string(), permit.tier(), permit.action().cloned()));
         let recorded = self.entry.read(permit);
         let ordinal = recorded.ordinal();
-        let answer = self.shared.executor.read(recorded).await.map(|answer| redact(answer, &self.shared.redactor));
+        let answer = self.look(recorded, run).await.map(|answer| redact(answer, &self.shared.redactor));
         self.entry.answered(ordinal, End::of(&answer));
         answer
+    }
+
+    /// Each permit goes to the executor of its kind: a request never to a cluster, and nothing else to an endpoint.
+    async fn look(&self, recorded: Recorded<Permit<Read>>, run: &ValidatedRun) -> Result<Answer, CallError> {
+        match recorded.get().call() {
+            Read::Http(call) => match &self.shared.http {
+                // What it was decided against is what it is sent to: the environment as it is now.
+                Some(http) => Box::pin(http.send(recorded, &run.endpoints)).await,
+                None => Err(Trouble::Offline.about(call.request.endpoint.as_str())),
+            },
+            Read::Get(_) | Read::List(_) | Read::Logs(_) | Read::Wait(_) | Read::Mcp(_) => self.shared.executor.read(recorded).await,
+        }
     }
 
     async fn mutate(&self, permit: Permit<Mutation>, run: &ValidatedRun, policy: &Policy) -> Result<Answer, CallError> {

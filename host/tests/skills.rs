@@ -246,6 +246,7 @@ fn what_is_paused_is_not_restarted() {
     let run = pipeline("automate-safe", &calls);
     assert_eq!((&run.answers[0]["changed"], &run.answers[3]["changed"]), (&json!(true), &json!(true)));
     assert!(run.answers[1].as_str().unwrap().contains("(precondition)"), "{}", run.answers[1]);
+    assert!(run.answers[1].as_str().unwrap().contains("the rollout is paused, so a restart would only wait"), "in the sheet's words");
     assert_eq!(run.entry("kubectl.rollout restart", "deployment/recommendations"), ("blocked", "precondition"));
     assert!(broken(&run.answers[2]).contains(&("shop/recommendations".to_owned(), "paused".to_owned())), "{}", run.answers[2]);
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::action::id;
-use crate::{Cx, Declares, Result, UsedBy, backend, document, verb};
+use crate::{Cx, Declares, Error, Result, UsedBy, backend, document, verb};
 
 /// A request that only reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Write {
     }
 }
 
-/// An answer. Redirects to another origin are answers too: `location` says where.
+/// An answer. A redirect is one too, and is never followed by the host: `location` says where, and following it is another call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The status.
@@ -160,6 +160,18 @@ impl Response {
     /// The body as JSON.
     pub fn json<J: DeserializeOwned>(&self) -> Result<J> {
         document::from_bytes(&self.body)
+    }
+}
+
+impl Error {
+    /// Why an endpoint gave no answer, as a stable word: `unresolved`, `address-refused`, `target-refused`, `connection-refused`, `connection-failed`,
+    /// `tls-failed`, `certificate-expired`, `certificate-not-yet-valid`, `certificate-wrong-name`, `certificate-untrusted`, `certificate-invalid`,
+    /// `invalid-answer`, `credential-missing`, `offline`. New ones may come. The rest of the message is for people; that of a certificate has its dates.
+    pub fn http_reason(&self) -> Option<&str> {
+        let Self::Unavailable { message, retry_after: _ } = self else { return None };
+        let (word, _) = message.split_once(": ")?;
+        let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+        is_word.then_some(word)
     }
 }
 

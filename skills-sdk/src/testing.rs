@@ -78,6 +78,11 @@ pub struct LogLine {
     pub fields: Vec<(String, String)>,
 }
 
+/// An answer for [`Host::http`], after 20 ms, without headers and without TLS.
+pub fn response(status: u16, body: impl Into<Vec<u8>>) -> Response {
+    Response { status, headers: Vec::new(), body: body.into(), truncated: false, elapsed_ms: 20, tls: None }
+}
+
 /// A fake host that is being furnished.
 #[derive(Debug)]
 #[must_use = "call `install`"]
@@ -153,7 +158,17 @@ impl Host {
 
     /// What a request of this path on this endpoint is answered, whatever its method.
     pub fn http(mut self, endpoint: &str, path: &str, response: Response) -> Self {
-        self.world.http.push((endpoint.to_owned(), path.to_owned(), response));
+        self.world.http.push((endpoint.to_owned(), path.to_owned(), Ok(response)));
+        self
+    }
+
+    /// What is answered instead, where an endpoint does not answer: the reason as in [`Error::http_reason`], and a sentence. `timeout` is a time-out.
+    pub fn http_fails(mut self, endpoint: &str, path: &str, reason: &str, sentence: &str) -> Self {
+        let error = match reason {
+            "timeout" => Error::Timeout,
+            word => Error::Unavailable { message: format!("{word}: endpoint `{endpoint}`: {sentence}"), retry_after: None },
+        };
+        self.world.http.push((endpoint.to_owned(), path.to_owned(), Err(error)));
         self
     }
 

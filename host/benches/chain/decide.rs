@@ -6,14 +6,15 @@ use infraagent_guard::{
     Autonomy, Decision, Fact, Facts, Policy,
     call::{Call, Effect, Mutation, Target, Workload},
     decide,
-    facts::Seen,
+    facts::{Conditions, Seen},
     name::{ActionId, GroupResource, Namespace, ObjectName, ResourceVersion, ToolName, Uid},
-    pattern::{Glob, Pattern},
+    pattern::Glob,
     permit::Observed,
     policy::{Action, Environment, Grant, KubernetesGrant, Platform, Scope, Sheet, Suspend, Tool, Verb},
     screen,
     screen::{Circumstances, Claim},
 };
+use infraagent_sandbox::notation::Entry;
 
 use crate::{
     measure::{Plan, Sample},
@@ -75,8 +76,9 @@ fn policy(actions: usize) -> anyhow::Result<Policy> {
         autonomy: Autonomy::AutomateSafe,
         sheet: Sheet::new(all, vec![tool])?,
         environment: Environment { namespaces: vec![namespace], ..Environment::default() },
-        denied: vec![Pattern::parse("kubectl.delete pod/*")?, Pattern::parse("kubectl.rollout restart statefulset/* -n prod")?],
-        allowed: vec![Pattern::parse("http.* *")?, Pattern::parse("kubectl.rollout restart deployment/web-*")?],
+        denied: [Entry::parse("kubectl.delete pod/*")?.denies(), Entry::parse("kubectl.rollout restart statefulset/* -n prod")?.denies()]
+            .concat(),
+        allowed: Some([Entry::parse("http.* *")?.allows(), Entry::parse("kubectl.rollout restart deployment/web-*")?.allows()].concat()),
         platform: Platform { ceiling: Autonomy::AutomateDestructive, suspend: Suspend::Nothing },
     })
 }
@@ -100,7 +102,7 @@ fn facts() -> anyhow::Result<Facts> {
         finalizers: Fact::Clear,
         database_operator: Fact::Clear,
         node: Fact::Clear,
-        preconditions: Fact::Clear,
+        preconditions: Conditions::Hold,
         cooldown: Fact::Clear,
     })
 }

@@ -80,6 +80,7 @@ impl World {
         Ok(Arc::new(Shared {
             lookup: Lookup::fixed(Arc::clone(&self.run)),
             executor: Executor::Snapshot(snapshot),
+            http: None,
             journal,
             redactor,
             cooldowns: Cooldowns::in_memory(),

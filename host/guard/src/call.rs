@@ -9,6 +9,9 @@ use crate::name::{
     Container, EndpointName, GroupResource, HttpPath, Invalid, McpTool, Namespace, ObjectName, Readable, ResourceVersion, StateKey, Uid,
     is_word,
 };
+use crate::policy::Method;
+
+pub use crate::selector::{FieldRequirement, FieldSelector, LabelSelector, Requirement, SelectorWord};
 
 /// One call of a skill.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +33,10 @@ impl Call {
     pub(crate) fn is_bounded(&self) -> bool {
         match self {
             Self::Ambient(Ambient::Finding(finding)) => finding.message.len() <= Finding::MAX_MESSAGE,
-            Self::Read(Read::List(list)) => (1..=List::MAX_LIMIT).contains(&list.limit),
+            Self::Read(Read::List(list)) => {
+                let requirements = list.labels.0.len().saturating_add(list.fields.0.len());
+                (1..=List::MAX_LIMIT).contains(&list.limit) && requirements <= List::MAX_REQUIREMENTS
+            }
             Self::Read(Read::Logs(logs)) => (1..=Logs::MAX_LINES).contains(&logs.tail_lines),
             Self::Mutation(mutation) => mutation.reason.len() <= Mutation::MAX_REASON,
             Self::Ambient(_) | Self::Read(_) => true,
@@ -242,39 +248,14 @@ pub struct List {
 impl List {
     /// The largest page.
     pub const MAX_LIMIT: u32 = 500;
+    /// The most requirements on labels and fields.
+    pub const MAX_REQUIREMENTS: usize = 32;
 }
 
 name!(
     /// A handle that the host gave out earlier: letters, digits, `-` and `_`, at most 64 characters.
     Handle, "continue token", "the token of the page before", |s| is_word(s, 64, b"-_")
 );
-
-/// One requirement of a label selector.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Requirement {
-    /// `key=value`.
-    Equals(String, String),
-    /// `key!=value`.
-    Differs(String, String),
-    /// `key in (a,b)`.
-    In(String, Vec<String>),
-    /// `key notin (a,b)`.
-    NotIn(String, Vec<String>),
-    /// `key`.
-    Exists(String),
-    /// `!key`.
-    Absent(String),
-}
-
-/// A label selector as `kubectl -l` takes it, parsed. Empty selects everything.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct LabelSelector(pub Vec<Requirement>);
-
-/// A field selector, parsed: path, equal or not, value. Empty selects everything.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct FieldSelector(pub Vec<(String, bool, String)>);
 
 /// Reads the log of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -323,13 +304,16 @@ words! {
     }
 }
 
-/// GET or HEAD.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadMethod {
-    /// The body too.
-    Get,
-    /// Only the head.
-    Head,
+words! {
+    /// GET or HEAD.
+    ReadMethod,
+    /// The same among all methods.
+    method: Method {
+        /// The body too.
+        Get = "GET" => Method::Get,
+        /// Only the head.
+        Head = "HEAD" => Method::Head,
+    }
 }
 
 /// A request that changes nothing by its method.
@@ -356,8 +340,8 @@ pub struct HttpRequest {
 }
 
 impl HttpRequest {
-    /// The request headers that a skill may set. No cookie, no authorization, no method override, no host.
-    pub const HEADERS: [&'static str; 9] = [
+    /// The request headers that a skill may set. No cookie, no authorization, no method override, no host; no range, since a secret in pieces is not recognised.
+    pub const HEADERS: [&'static str; 8] = [
         "accept",
         "accept-language",
         "content-type",
@@ -365,7 +349,6 @@ impl HttpRequest {
         "if-modified-since",
         "if-none-match",
         "idempotency-key",
-        "range",
         "x-github-api-version",
     ];
 
@@ -498,15 +481,18 @@ pub struct HttpMutation {
     pub body: Vec<u8>,
 }
 
-/// There is no DELETE.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum WriteMethod {
-    /// POST
-    Post,
-    /// PUT
-    Put,
-    /// PATCH
-    Patch,
+words! {
+    /// There is no DELETE.
+    WriteMethod,
+    /// The same among all methods.
+    method: Method {
+        /// Creates.
+        Post = "POST" => Method::Post,
+        /// Replaces.
+        Put = "PUT" => Method::Put,
+        /// Alters.
+        Patch = "PATCH" => Method::Patch,
+    }
 }
 
 macro_rules! kinds {
@@ -518,8 +504,6 @@ macro_rules! kinds {
         impl $type {
             /// Every value.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            pub(crate) const KINDS: &'static [(&'static str, &'static str)] = &[$(($group, $resource)),+];
 
             /// API group and plural resource.
             pub fn group_resource(self) -> (&'static str, &'static str) {

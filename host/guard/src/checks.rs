@@ -178,7 +178,7 @@ pub struct Denial {
     pub tier: Option<Tier>,
     /// All checks.
     pub checks: Checks,
-    /// Which fact or rule is missing, for the record and the operator's log: never content.
+    /// Which fact or rule is missing, or what the sheet says about a pre-condition that does not hold: never content of an object.
     pub detail: Option<String>,
 }
 

@@ -26,6 +26,18 @@ impl Fact {
     }
 }
 
+/// Whether the pre-conditions of the action hold. It carries no text of the world, so that what is told of a broken one can only be what the sheet says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Conditions {
+    /// There is none, or all hold.
+    Hold,
+    /// Those do not; this is the place, in the sheet, of the first. The others are not told: each answer about an object tells the skill something of it, and
+    /// all of them at once would let eight expressions read eight bits per call of an object that the skill may only change.
+    Broken(usize),
+    /// None is known to be broken, but one has no answer. Says what is missing, never content.
+    Unknown(String),
+}
+
 words! {
     /// A way in which a mutation could destroy data.
     Consequence {
@@ -99,8 +111,8 @@ pub struct Facts {
     pub database_operator: Fact,
     /// Impact: the node lacks a label that the sheet asks for. Clear for calls without a node.
     pub node: Fact,
-    /// Impact: a pre-condition of the action does not hold.
-    pub preconditions: Fact,
+    /// The pre-conditions of the action.
+    pub preconditions: Conditions,
     /// Impact: the action was used on this target a shorter while ago than its cooldown.
     pub cooldown: Fact,
 }

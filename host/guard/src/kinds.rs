@@ -2,47 +2,17 @@
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
-use core::{cmp::Ordering, fmt};
+use core::fmt;
 
 use crate::name::{Invalid, is_label, is_subdomain};
 
-/// A kind of object, in the words of RBAC: plural resource and API group (empty for the core group). Always canonical: short names, singulars and
-/// CamelCase kinds of Kubernetes' own resources become the plural, and a core resource written with a group it does not have is a different one.
-#[derive(Debug, Clone, Eq, Hash)]
-#[expect(clippy::derived_hash_with_manual_eq, reason = "equal means the same as if it were derived, see `same`")]
+/// A kind of object, in the words of RBAC: plural resource and API group. Always canonical: short names, singulars and CamelCase kinds of Kubernetes' own
+/// resources become the plural, and a core resource written with a group it does not have is a different one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupResource {
-    group: String,
+    /// None for the core group.
+    group: Option<String>,
     resource: String,
-}
-
-impl PartialEq for GroupResource {
-    fn eq(&self, other: &Self) -> bool {
-        self.is(&other.group, &other.resource)
-    }
-}
-
-impl Ord for GroupResource {
-    /// By group, then by resource.
-    fn cmp(&self, other: &Self) -> Ordering {
-        let groups = if self.group.is_empty() || other.group.is_empty() {
-            self.group.len().cmp(&other.group.len())
-        } else {
-            self.group.cmp(&other.group)
-        };
-        groups.then_with(|| self.resource.cmp(&other.resource))
-    }
-}
-
-impl PartialOrd for GroupResource {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// Equality of groups, of which most are empty. An empty `String` points nowhere, and to compare nothing at such an address takes glibc's `memcmp` a hundred
-/// times longer than to compare a word (the masked load of its AVX-512 variant is caught by microcode): so it is not asked.
-fn same(a: &str, b: &str) -> bool {
-    a.len() == b.len() && (a.is_empty() || a == b)
 }
 
 impl GroupResource {
@@ -54,24 +24,36 @@ impl GroupResource {
         if !is_label(resource) {
             return Err(Invalid::new("resource", resource, "a lower-case plural such as `deployments`"));
         }
-        let known = BUILT_IN.iter().find(|known| same(known.group, group) && known.is_called(resource));
-        Ok(Self { group: group.to_owned(), resource: known.map_or(resource, |known| known.plural).to_owned() })
+        let known = BUILT_IN.iter().find(|known| known.is_called(resource) && known.group == named(group));
+        Ok(known.map_or_else(|| Self::of(named(group), resource), BuiltIn::kind))
     }
 
     /// From `resource` or `resource.group`; Kubernetes' own resources may leave their group out and use any of their names: `deploy`, `Deployment`, `deployments.apps`.
     pub fn parse(input: &str) -> Result<Self, Invalid> {
-        if let Some((resource, group)) = input.split_once('.') {
-            return if group.is_empty() { Err(Invalid::new("resource", input, "`resource.group`")) } else { Self::new(group, resource) };
+        match input.split_once('.') {
+            Some((_, "")) => Err(Invalid::new("resource", input, "`resource.group`")),
+            Some((resource, group)) => Self::new(group, resource),
+            None => Self::built_in(input).map_or_else(|| Self::new("", input), Ok),
         }
-        if let Some(known) = BUILT_IN.iter().find(|known| known.is_called(input)) {
-            return Ok(Self { group: known.group.to_owned(), resource: known.plural.to_owned() });
-        }
-        Self::new("", input)
+    }
+
+    fn of(group: Option<&str>, resource: &str) -> Self {
+        Self { group: group.map(ToOwned::to_owned), resource: resource.to_owned() }
+    }
+
+    /// The kind of Kubernetes' own that has this plural, singular, CamelCase or short name.
+    pub fn built_in(name: &str) -> Option<Self> {
+        BUILT_IN.iter().find(|known| known.is_called(name)).map(BuiltIn::kind)
+    }
+
+    /// Kubernetes' own kinds.
+    pub fn all_built_in() -> impl Iterator<Item = Self> {
+        BUILT_IN.iter().map(BuiltIn::kind)
     }
 
     /// The API group; empty for the core group.
     pub fn group(&self) -> &str {
-        &self.group
+        self.group.as_deref().unwrap_or_default()
     }
 
     /// The plural resource.
@@ -81,35 +63,38 @@ impl GroupResource {
 
     /// True for exactly this group and plural.
     pub fn is(&self, group: &str, resource: &str) -> bool {
-        same(&self.group, group) && self.resource == resource
-    }
-
-    /// True if `word` is a name, singular, kind or short name of one of Kubernetes' own resources.
-    pub(crate) fn is_built_in(word: &str) -> bool {
-        BUILT_IN.iter().any(|known| known.is_called(word))
+        self.resource == resource && self.group.as_deref() == named(group)
     }
 
     /// True if every object of this kind is known to live in a namespace. False for custom resources: only the API server knows.
     pub(crate) fn is_known_as_namespaced(group: &str, resource: &str) -> bool {
         let cluster = ["nodes", "namespaces", "persistentvolumes", "storageclasses", "priorityclasses", "customresourcedefinitions"];
-        BUILT_IN.iter().any(|known| same(known.group, group) && known.plural == resource) && !cluster.contains(&resource)
+        BUILT_IN.iter().any(|known| known.plural == resource && known.group == named(group)) && !cluster.contains(&resource)
     }
 
     /// The singular of Kubernetes' own resources (`deployment`), else the full name (`clusters.postgresql.cnpg.io`): how a call on one object is written.
     pub fn singular(&self) -> String {
-        BUILT_IN.iter().find(|known| self.is(known.group, known.plural)).map_or_else(|| self.to_string(), |known| known.singular.to_owned())
+        BUILT_IN
+            .iter()
+            .find(|known| known.plural == self.resource && known.group == self.group.as_deref())
+            .map_or_else(|| self.to_string(), |known| known.singular.to_owned())
     }
 }
 
 impl fmt::Display for GroupResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.resource)?;
-        if self.group.is_empty() { Ok(()) } else { write!(f, ".{}", self.group) }
+        self.group.as_ref().map_or(Ok(()), |group| write!(f, ".{group}"))
     }
 }
 
+/// The core group has no name. (An empty one would do, but to compare two texts at no address takes some processors longer than to compare a word.)
+fn named(group: &str) -> Option<&str> {
+    Some(group).filter(|group| !group.is_empty())
+}
+
 struct BuiltIn {
-    group: &'static str,
+    group: Option<&'static str>,
     plural: &'static str,
     singular: &'static str,
     short: &'static [&'static str],
@@ -119,10 +104,13 @@ impl BuiltIn {
     fn is_called(&self, input: &str) -> bool {
         input.eq_ignore_ascii_case(self.plural) || input.eq_ignore_ascii_case(self.singular) || self.short.contains(&input)
     }
-}
 
+    fn kind(&self) -> GroupResource {
+        GroupResource::of(self.group, self.plural)
+    }
+}
 const fn built_in(group: &'static str, plural: &'static str, singular: &'static str, short: &'static [&'static str]) -> BuiltIn {
-    BuiltIn { group, plural, singular, short }
+    BuiltIn { group: if group.is_empty() { None } else { Some(group) }, plural, singular, short }
 }
 
 /// Names of Kubernetes' own resources, as `kubectl api-resources` of 1.37 lists them, and of those that a sync request can name.

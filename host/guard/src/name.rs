@@ -74,6 +74,18 @@ name!(
     McpTool, "MCP tool", "letters, digits, `_`, `-`, `.`, `/`, at most 128 characters", |s| is_word(s, 128, b"_-./")
 );
 name!(
+    /// Scheme, host and port of an endpoint in the only spelling: `https://api.github.com`, lower case, without the usual port.
+    Origin, "origin", "scheme, host and perhaps port, in lower case, such as `https://api.example.com`", |s| {
+        let (scheme, host) = s.split_once("://").unwrap_or_default();
+        let usual = match scheme {
+            "https" => ":443",
+            "http" => ":80",
+            _ => return false,
+        };
+        !host.is_empty() && !host.ends_with(usual) && host.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._:[]".contains(&b))
+    }
+);
+name!(
     /// A container of a pod: an RFC 1123 label.
     Container, "container", "an RFC 1123 label (a-z, 0-9, `-`, at most 63 characters)", is_label
 );

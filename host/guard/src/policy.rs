@@ -4,8 +4,8 @@
 
 use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 
-use crate::call::{Call, ReadMethod, WriteMethod};
-use crate::name::{ActionId, EndpointName, GroupResource, Invalid, McpTool, Namespace, ToolName};
+use crate::call::{Call, WriteMethod};
+use crate::name::{ActionId, EndpointName, GroupResource, Invalid, McpTool, Namespace, Origin, ToolName};
 use crate::pattern::{Glob, Pattern};
 use crate::view::View;
 
@@ -65,8 +65,8 @@ pub struct Policy {
     pub environment: Environment,
     /// The agent's `deniedActions`.
     pub denied: Vec<Pattern>,
-    /// The agent's `allowedActions`. Empty restricts nothing.
-    pub allowed: Vec<Pattern>,
+    /// The agent's `allowedActions`. None restricts nothing; a list that means nothing allows nothing.
+    pub allowed: Option<Vec<Pattern>>,
     /// The bounds of the platform team.
     pub platform: Platform,
 }
@@ -126,9 +126,10 @@ impl Sheet {
         if let Some([first, _]) = tools.array_windows().find(|[a, b]| a.name == b.name) {
             return Err(Invalid::new("tool name", first.name.as_str(), "names that are unique across all skills of the agent"));
         }
-        let is_declared = |id: &&ActionId| actions.binary_search_by(|action| action.id.cmp(id)).is_ok();
-        if let Some(unknown) = tools.iter().flat_map(|tool| &tool.actions).find(|id| !is_declared(id)) {
-            return Err(Invalid::new("action of a tool", unknown.as_str(), "an id that the action sheet declares"));
+        for tool in &mut tools {
+            let undeclared = |id: &ActionId| Invalid::new("action of a tool", id.as_str(), "an id that the action sheet declares");
+            let position = |id| position(&actions, id).ok_or_else(|| undeclared(id));
+            tool.positions = tool.actions.iter().map(position).collect::<Result<_, _>>()?;
         }
         let mut pairs = actions.iter().enumerate().flat_map(|(i, a)| actions.iter().skip(i.saturating_add(1)).map(move |b| (a, b)));
         if let Some((a, b)) = pairs.find(|(a, b)| a.grant.overlaps(&b.grant)) {
@@ -150,7 +151,13 @@ impl Sheet {
 
     /// The action with this id.
     pub fn action(&self, id: &ActionId) -> Option<&Action> {
-        self.actions.binary_search_by(|action| action.id.cmp(id)).ok().and_then(|at| self.actions.get(at))
+        self.find(id).map(|(_, action)| action)
+    }
+
+    /// The same, and where it stands: what [`Tool::may_claim`] asks for.
+    pub(crate) fn find(&self, id: &ActionId) -> Option<(usize, &Action)> {
+        let at = position(&self.actions, id)?;
+        self.actions.get(at).map(|action| (at, action))
     }
 
     /// The tool with this name.
@@ -159,11 +166,18 @@ impl Sheet {
     }
 }
 
+/// Where an action stands among actions sorted by id.
+fn position(actions: &[Action], id: &ActionId) -> Option<usize> {
+    actions.binary_search_by(|action| action.id.cmp(id)).ok()
+}
+
 /// A tool of a skill and the only actions that calls made while it runs may claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tool {
     name: ToolName,
     actions: Vec<ActionId>,
+    /// Where its actions stand in the sheet, sorted: texts are compared once per call, not twice. Empty until the sheet is made.
+    positions: Vec<usize>,
     state: bool,
 }
 
@@ -171,7 +185,7 @@ impl Tool {
     /// `state`: the skill's sheet asks for memory.
     pub fn new(name: ToolName, mut actions: Vec<ActionId>, state: bool) -> Self {
         actions.sort();
-        Self { name, actions, state }
+        Self { name, actions, positions: Vec::new(), state }
     }
 
     /// Its name.
@@ -189,8 +203,8 @@ impl Tool {
         self.state
     }
 
-    pub(crate) fn may_claim(&self, action: &ActionId) -> bool {
-        self.actions.binary_search(action).is_ok()
+    pub(crate) fn may_claim(&self, position: usize) -> bool {
+        self.positions.binary_search(&position).is_ok()
     }
 }
 
@@ -216,7 +230,7 @@ pub struct Action {
 pub struct Precondition {
     /// A CEL expression over `object`.
     pub cel: String,
-    /// What to say when it is false.
+    /// What to say when it is false: the words of the sheet's author.
     pub message: String,
 }
 
@@ -352,25 +366,6 @@ words! {
     }
 }
 
-impl From<ReadMethod> for Method {
-    fn from(method: ReadMethod) -> Self {
-        match method {
-            ReadMethod::Get => Self::Get,
-            ReadMethod::Head => Self::Head,
-        }
-    }
-}
-
-impl From<WriteMethod> for Method {
-    fn from(method: WriteMethod) -> Self {
-        match method {
-            WriteMethod::Post => Self::Post,
-            WriteMethod::Put => Self::Put,
-            WriteMethod::Patch => Self::Patch,
-        }
-    }
-}
-
 /// The site.
 #[derive(Debug, Clone, Default)]
 pub struct Environment {
@@ -385,8 +380,8 @@ pub struct Environment {
 /// An endpoint of the environment.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
-    /// Scheme, host and port: `https://api.github.com`.
-    pub origin: String,
+    /// Scheme, host and port.
+    pub origin: Origin,
     /// The path of its URL without the final slash: empty or `/api`.
     pub base: String,
     /// It is declared as object storage or database: GET and HEAD only.

@@ -41,6 +41,8 @@ pub struct Circumstances {
 pub struct Screened {
     pub(crate) call: Call,
     pub(crate) grounds: Grounds,
+    /// What the sheet says about each of the action's pre-conditions, for the case that it does not hold.
+    pub(crate) messages: Vec<String>,
 }
 
 impl Screened {
@@ -67,8 +69,9 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
     let endpoint = view.endpoint(&policy.environment);
 
     let tool = policy.sheet.tool(&claim.tool);
-    let action = claim.action.as_ref().and_then(|id| policy.sheet.action(id));
-    checks.set(Check::Action, covered(policy, &claim, &view, tool, action));
+    let found = claim.action.as_ref().and_then(|id| policy.sheet.find(id));
+    let action = found.map(|(_, action)| action);
+    checks.set(Check::Action, covered(policy, &claim, &view, tool, found));
 
     // A tool that the site calls a mutation cannot be reached through the read interface, nor the reverse.
     let listed = view.tier(&policy.environment);
@@ -113,11 +116,12 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
     }
 
     let refused = checks.first_failure().map(|(_, code)| code);
+    let messages = action.into_iter().flat_map(|action| &action.preconditions).map(|condition| condition.message.clone()).collect();
     let Claim { tool: _, action, call } = claim;
     match (refused, tier) {
         (None, Some(tier)) => {
             let (scope, policy) = (Arc::clone(&policy.scope), Arc::clone(&policy.revision));
-            Ok(Screened { call, grounds: Grounds { action, tier, checks, scope, policy, observed: None, reach } })
+            Ok(Screened { call, grounds: Grounds { action, tier, checks, scope, policy, observed: None, reach }, messages })
         }
         // An unknown tier has failed above; if it had not, it would be refused here all the same.
         (refused, tier) => {
@@ -128,7 +132,7 @@ pub fn screen(policy: &Policy, claim: Claim, now: &Circumstances) -> Result<Scre
 }
 
 /// Check 1: the action is declared, in the tool's list, and covers verb and target.
-fn covered(policy: &Policy, claim: &Claim, view: &View<'_>, tool: Option<&Tool>, action: Option<&Action>) -> Result<(), Code> {
+fn covered(policy: &Policy, claim: &Claim, view: &View<'_>, tool: Option<&Tool>, action: Option<(usize, &Action)>) -> Result<(), Code> {
     let tool = tool.ok_or(Code::NotThisTool)?;
     Code::Malformed.unless(claim.call.is_bounded())?;
     if let Call::Ambient(ambient) = &claim.call {
@@ -141,8 +145,8 @@ fn covered(policy: &Policy, claim: &Claim, view: &View<'_>, tool: Option<&Tool>,
         };
     }
     Code::MissingAction.unless(claim.action.is_some())?;
-    let action = action.ok_or(Code::UndeclaredAction)?;
-    Code::NotThisTool.unless(tool.may_claim(&action.id))?;
+    let (position, action) = action.ok_or(Code::UndeclaredAction)?;
+    Code::NotThisTool.unless(tool.may_claim(position))?;
     match (&action.grant, view) {
         (Grant::Kubernetes(grant), View::Kubernetes(object)) => grant.covers(policy, object),
         (Grant::Http(grant), View::Http(method, request)) => {
@@ -217,13 +221,18 @@ impl Places {
         if candidates.is_empty() {
             return Self { in_scope, lists: Some(judge(None)), reach: Reach::Cluster };
         }
-        let candidates = candidates.iter().filter(|namespace| in_scope && in_environment(policy, object.kind.0, namespace));
-        let judged: Vec<(&Namespace, Lists)> = candidates.map(|namespace| (namespace, judge(Some(namespace)))).collect();
-        let passed = |(_, lists): &&(&Namespace, Lists)| *lists == (Ok(()), Ok(()));
-        // If no namespace passes, the record shows the last refusal.
-        let shown = judged.iter().find(passed).or(judged.last()).map(|(_, lists)| *lists);
-        let reach = judged.iter().filter(passed).map(|(namespace, _)| Namespace::clone(namespace)).collect();
-        Self { in_scope: !judged.is_empty(), lists: shown, reach: Reach::Namespaces(reach) }
+        let (mut reach, mut shown) = (Vec::new(), None);
+        for namespace in candidates.iter().filter(|namespace| in_scope && in_environment(policy, object.kind.0, namespace)) {
+            let lists = judge(Some(namespace));
+            if lists == (Ok(()), Ok(())) {
+                reach.push(namespace.clone());
+                shown = Some(lists);
+            } else if reach.is_empty() {
+                // If no namespace passes, the record shows the last refusal.
+                shown = Some(lists);
+            }
+        }
+        Self { in_scope: shown.is_some(), lists: shown, reach: Reach::Namespaces(reach) }
     }
 }
 
@@ -250,7 +259,7 @@ fn in_environment(policy: &Policy, group: &str, namespace: &Namespace) -> bool {
 
 fn lists(policy: &Policy, subject: &Subject<'_>) -> Lists {
     let denied = policy.denied.iter().any(|pattern| pattern.denies(subject));
-    let allowed = policy.allowed.is_empty() || policy.allowed.iter().any(|pattern| pattern.allows(subject));
+    let allowed = policy.allowed.as_ref().is_none_or(|entries| entries.iter().any(|pattern| pattern.allows(subject)));
     (Code::DenyListed.unless(!denied), Code::NotAllowListed.unless(allowed))
 }
 

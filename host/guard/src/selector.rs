@@ -1,98 +1,64 @@
-//! Label and field selectors, parsed, so that what was decided on is what is sent.
+//! Label and field selectors as typed values, so that what was decided on is what is sent. Their text is written here and read at the edge.
 
 use alloc::string::{String, ToString};
-use alloc::{borrow::ToOwned, format, vec::Vec};
+use alloc::vec::Vec;
 use core::fmt;
 
-use crate::call::{FieldSelector, LabelSelector, Requirement};
-use crate::name::Invalid;
+name!(
+    /// A key, path or value of a selector: at most 317 letters, digits, `-`, `_`, `.`, `:` and `/`, perhaps none. Nothing that could end a requirement.
+    SelectorWord, "part of a selector", "letters, digits, `-`, `_`, `.`, `:`, `/`",
+    |s| s.len() <= 317 && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:/".contains(&b))
+);
 
-/// The most requirements in one selector, and its longest text.
-const MAX_REQUIREMENTS: usize = 16;
-const MAX_BYTES: usize = 1024;
+/// Which labels an object carries: all of the requirements hold. Empty selects everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LabelSelector(pub Vec<Requirement>);
 
-fn is_key(key: &str) -> bool {
-    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.');
-    !name.is_empty() && is_value(name) && prefix.is_none_or(|p| (1..=253).contains(&p.len()) && p.bytes().all(inner))
+/// Which fields an object has: all of the requirements hold. Empty selects everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FieldSelector(pub Vec<FieldRequirement>);
+
+/// One requirement of a label selector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Requirement {
+    /// `key=value`.
+    Equals(SelectorWord, SelectorWord),
+    /// `key!=value`.
+    Differs(SelectorWord, SelectorWord),
+    /// `key in (a,b)`.
+    In(SelectorWord, Vec<SelectorWord>),
+    /// `key notin (a,b)`.
+    NotIn(SelectorWord, Vec<SelectorWord>),
+    /// `key`.
+    Exists(SelectorWord),
+    /// `!key`.
+    Absent(SelectorWord),
 }
 
-fn is_value(value: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    let edge = |c: Option<char>| c.is_none_or(|c| c.is_ascii_alphanumeric());
-    value.len() <= 63 && value.bytes().all(inner) && edge(value.chars().next()) && edge(value.chars().last())
+/// One requirement of a field selector: the field has this value, or has it not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldRequirement {
+    /// Which field.
+    pub path: SelectorWord,
+    /// False for `!=`.
+    pub equal: bool,
+    /// The value.
+    pub value: SelectorWord,
 }
 
-/// Parses each part between commas that are not in parentheses.
-fn parse<T>(what: &str, input: &str, expected: &str, part: fn(&str) -> Option<T>) -> Result<Vec<T>, Invalid> {
-    let mut inside = false;
-    let is_comma = |c: char| {
-        inside = c == '(' || (inside && c != ')');
-        c == ',' && !inside
-    };
-    let empty = input.trim_matches(' ').is_empty();
-    let parts: Option<Vec<T>> =
-        if empty { Some(Vec::new()) } else { input.split(is_comma).map(|text| part(text.trim_matches(' '))).collect() };
-    let small = |parts: &Vec<T>| parts.len() <= MAX_REQUIREMENTS && input.len() <= MAX_BYTES;
-    parts.filter(small).ok_or_else(|| Invalid::new(what, input, expected))
-}
-
-impl LabelSelector {
-    /// Parses what `kubectl -l` takes: `a=b,c!=d,e in (f,g),h notin (i),j,!k`. At most 16 requirements in 1 KiB.
-    pub fn parse(input: &str) -> Result<Self, Invalid> {
-        parse("label selector", input, "requirements such as `app=web,tier in (a,b),!legacy`, at most 16 in 1 KiB", requirement).map(Self)
-    }
-}
-
-impl FieldSelector {
-    /// Parses `path=value,path!=value`. `metadata.namespace` is refused: the namespace is a field of its own. At most 16 requirements in 1 KiB.
-    pub fn parse(input: &str) -> Result<Self, Invalid> {
-        let expected = "requirements such as `status.phase=Pending`, at most 16 in 1 KiB, without metadata.namespace";
-        parse("field selector", input, expected, field).map(Self)
-    }
-}
-
-fn comparison(part: &str) -> Option<(&str, bool, &str)> {
-    let unequal = part.split_once("!=").map(|(key, value)| (key, false, value));
-    unequal.or_else(|| part.split_once("==").or_else(|| part.split_once('=')).map(|(key, value)| (key, true, value)))
-}
-
-fn requirement(part: &str) -> Option<Requirement> {
-    let key = |key: &str| Some(key.trim_matches(' ')).filter(|key| is_key(key)).map(ToOwned::to_owned);
-    let value = |value: &str| Some(value.trim_matches(' ')).filter(|value| is_value(value)).map(ToOwned::to_owned);
-    let set = |set: &str| set.trim_matches(' ').strip_prefix('(')?.strip_suffix(')')?.split(',').map(value).collect::<Option<Vec<_>>>();
-    if let Some((k, equal, v)) = comparison(part) {
-        let (k, v) = (key(k)?, value(v)?);
-        return Some(if equal { Requirement::Equals(k, v) } else { Requirement::Differs(k, v) });
-    }
-    if let Some((k, v)) = part.split_once(" notin ") {
-        return Some(Requirement::NotIn(key(k)?, set(v)?));
-    }
-    if let Some((k, v)) = part.split_once(" in ") {
-        return Some(Requirement::In(key(k)?, set(v)?));
-    }
-    part.strip_prefix('!').map_or_else(|| key(part).map(Requirement::Exists), |absent| key(absent).map(Requirement::Absent))
-}
-
-fn field(part: &str) -> Option<(String, bool, String)> {
-    let (path, equal, value) = comparison(part)?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'/');
-    let named = (1..=128).contains(&path.len()) && path.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.');
-    let fine = named && !path.eq_ignore_ascii_case("metadata.namespace") && value.len() <= 253 && value.bytes().all(plain);
-    fine.then(|| (path.to_owned(), equal, value.to_owned()))
+fn joined(parts: &[impl ToString]) -> String {
+    parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 impl fmt::Display for LabelSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let texts: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&texts.join(","))
+        f.write_str(&joined(&self.0))
     }
 }
 
 impl fmt::Display for FieldSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |(path, equal, value): &(String, bool, String)| format!("{path}{}{value}", if *equal { "=" } else { "!=" });
-        f.write_str(&self.0.iter().map(text).collect::<Vec<_>>().join(","))
+        f.write_str(&joined(&self.0))
     }
 }
 
@@ -101,10 +67,16 @@ impl fmt::Display for Requirement {
         match self {
             Self::Equals(key, value) => write!(f, "{key}={value}"),
             Self::Differs(key, value) => write!(f, "{key}!={value}"),
-            Self::In(key, values) => write!(f, "{key} in ({})", values.join(",")),
-            Self::NotIn(key, values) => write!(f, "{key} notin ({})", values.join(",")),
-            Self::Exists(key) => f.write_str(key),
+            Self::In(key, values) => write!(f, "{key} in ({})", joined(values)),
+            Self::NotIn(key, values) => write!(f, "{key} notin ({})", joined(values)),
+            Self::Exists(key) => write!(f, "{key}"),
             Self::Absent(key) => write!(f, "!{key}"),
         }
+    }
+}
+
+impl fmt::Display for FieldRequirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.path, if self.equal { "=" } else { "!=" }, self.value)
     }
 }

@@ -46,7 +46,7 @@ impl<'a> View<'a> {
             Read::Wait(wait) => one(Verb::Wait, &wait.object),
             Read::List(list) => at(Verb::List, list.kind.pair(), list.namespace.as_ref(), None),
             Read::Logs(logs) => at(Verb::Logs, PODS, Some(&logs.namespace), Some(&logs.pod)),
-            Read::Http(call) => return Self::Http(call.method.into(), &call.request),
+            Read::Http(call) => return Self::Http(call.method.method(), &call.request),
             Read::Mcp(call) => return Self::Mcp(call),
         })
     }
@@ -63,7 +63,7 @@ impl<'a> View<'a> {
             Effect::RequestSync(sync, namespace, name) => one(Verb::RequestSync, sync.group_resource(), namespace, name),
             Effect::Delete(v) => one(Verb::Delete, v.kind.group_resource(), &v.namespace, &v.name),
             Effect::Rollback(namespace, name, _) => one(Verb::Rollback, deployment, namespace, name),
-            Effect::Http(call) => return Self::Http(call.method.into(), &call.request),
+            Effect::Http(call) => return Self::Http(call.method.method(), &call.request),
             Effect::Mcp(call) => return Self::Mcp(call),
         })
     }
@@ -81,8 +81,7 @@ impl<'a> View<'a> {
             Self::Http(method, _) if method.reads() => Some(Tier::Read),
             Self::Http(method, request) => {
                 let path = request.path.as_str();
-                let writes =
-                    || self.endpoint(environment).into_iter().flat_map(|e| &e.writes).filter(|w| Method::from(w.method) == *method);
+                let writes = || self.endpoint(environment).into_iter().flat_map(|e| &e.writes).filter(|w| w.method.method() == *method);
                 // Several entries may match: the highest tier counts, also of those that only a server that ignores case would find.
                 let listed = writes().any(|w| w.path.matches(path));
                 writes().filter(|w| listed && w.path.matches_loosely(path)).map(|w| w.tier).max()

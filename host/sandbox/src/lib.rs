@@ -22,5 +22,6 @@ pub mod engine;
 pub mod instance;
 pub mod limits;
 pub mod manifest;
+pub mod notation;
 pub mod outcome;
 pub mod pure;

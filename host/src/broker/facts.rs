@@ -18,7 +18,7 @@ use std::future::Future;
 
 use infraagent_guard::{
     call::{Call, Effect, Mutation},
-    facts::{Consequence, Fact, Facts, Seen},
+    facts::{Conditions, Consequence, Fact, Facts, Seen},
     name::{GroupResource, ResourceVersion, Uid},
     permit::Observed,
     policy::{Action, Grant},
@@ -180,21 +180,21 @@ fn node<P>(context: &Context<'_, P>, effect: &Effect, target: &Value) -> Fact {
     if carries { Fact::Clear } else { Fact::Impact }
 }
 
-/// Errors are not told: an expression is its author's, and could make an error say what it saw.
-async fn preconditions<P: Preconditions>(context: &Context<'_, P>, object: &Value) -> Fact {
+/// Which pre-condition is the first that does not hold. Errors are not told: an expression is its author's, and could make an error say what it saw.
+async fn preconditions<P: Preconditions>(context: &Context<'_, P>, object: &Value) -> Conditions {
     if context.action.preconditions.is_empty() {
-        return Fact::Clear;
+        return Conditions::Hold;
     }
     let object = &projection::clean(object);
-    let mut fact = Fact::Clear;
-    for condition in &context.action.preconditions {
-        fact = fact.or(match context.preconditions.evaluate(&condition.cel, object).await {
-            Ok(true) => Fact::Clear,
-            Ok(false) => Fact::Impact,
-            Err(_) => Fact::Unknown("an expression has no answer".to_owned()),
-        });
+    let mut conditions = Conditions::Hold;
+    for (at, condition) in context.action.preconditions.iter().enumerate() {
+        match context.preconditions.evaluate(&condition.cel, object).await {
+            Ok(true) => {}
+            Ok(false) => return Conditions::Broken(at),
+            Err(_) => conditions = Conditions::Unknown("an expression has no answer".to_owned()),
+        }
     }
-    fact
+    conditions
 }
 
 async fn cooldown<P>(context: &Context<'_, P>, mutation: &Mutation, observed: Option<&Observed>) -> Fact {
@@ -211,7 +211,10 @@ fn without_target<P>(context: &Context<'_, P>, target: Seen, why: &str) -> Facts
     let asked = |asked: bool| if asked { Fact::Unknown(why.to_owned()) } else { Fact::Clear };
     Facts {
         target,
-        preconditions: asked(!context.action.preconditions.is_empty()),
+        preconditions: match context.action.preconditions.as_slice() {
+            [] => Conditions::Hold,
+            [_, ..] => Conditions::Unknown(why.to_owned()),
+        },
         cooldown: asked(context.action.cooldown_seconds > 0),
         ..every(Fact::Unknown(why.to_owned()))
     }
@@ -228,7 +231,11 @@ fn every(fact: Fact) -> Facts {
         finalizers: fact.clone(),
         database_operator: fact.clone(),
         node: fact.clone(),
-        preconditions: fact.clone(),
+        preconditions: match &fact {
+            Fact::Clear => Conditions::Hold,
+            Fact::Impact => Conditions::Unknown("not looked at".to_owned()),
+            Fact::Unknown(why) => Conditions::Unknown(why.clone()),
+        },
         cooldown: fact,
     }
 }

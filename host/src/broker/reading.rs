@@ -57,7 +57,7 @@ pub(crate) fn namespaces(list: &List, reach: &Reach) -> Vec<Option<String>> {
 
 /// A field selector with a field that this kind does not have.
 pub(crate) fn unsupported(fields: &FieldSelector, path: Option<&str>, kind: &GroupResource) -> CallError {
-    let path = path.or_else(|| fields.0.first().map(|(path, _, _)| path.as_str())).unwrap_or_default();
+    let path = path.or_else(|| fields.0.first().map(|requirement| requirement.path.as_str())).unwrap_or_default();
     CallError::Invalid(format!("`{path}` is not a field that `{kind}` can be selected by: filter what is listed"))
 }
 

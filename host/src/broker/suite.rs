@@ -237,7 +237,7 @@ impl<'e, E: Cluster> Bench<'e, E> {
             sheet: Sheet::new(actions, vec![tool]).unwrap(),
             environment: Environment { namespaces: vec![self.shop()], ..Environment::default() },
             denied: Vec::new(),
-            allowed: Vec::new(),
+            allowed: None,
             platform: Platform { ceiling: Autonomy::AutomateDestructive, suspend: Suspend::Nothing },
         }
     }

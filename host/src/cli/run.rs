@@ -161,6 +161,7 @@ async fn assemble(
     let shared = Shared {
         lookup: prepared.lookup.clone(),
         executor: Executor::Snapshot(snapshot),
+        http: None,
         redactor: Arc::clone(&prepared.redactor),
         journal: Arc::clone(&prepared.journal),
         cooldowns: Cooldowns::in_memory(),

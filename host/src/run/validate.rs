@@ -6,11 +6,13 @@
 //! Default deny: with no InfraAgentPolicy that sets `maxAutonomy` the ceiling is `observe`; an endpoint's writes and an MCP server's tools
 //! are those that the environment lists; the namespaces are those that it names.
 
+mod credential;
 mod environment;
 mod guardrails;
 mod model;
 mod origin;
 mod platform;
+mod providers;
 mod requirements;
 mod skills;
 
@@ -36,7 +38,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::{
-    broker::facts::DataResource,
+    broker::{facts::DataResource, http::endpoint::Endpoints},
     llm::{Endpoint, endpoint::Invalid as InvalidEndpoint},
 };
 
@@ -112,6 +114,8 @@ pub struct ValidatedRun {
     pub warnings: Vec<Warning>,
     /// What the environment declares as data, for the facts about a change.
     pub declared: Vec<DataResource>,
+    /// Its endpoints, as requests reach them.
+    pub endpoints: Endpoints,
     policy: Arc<Policy>,
     freezes: Vec<Freeze>,
 }
@@ -387,7 +391,8 @@ pub fn validate(inputs: Inputs) -> Result<ValidatedRun, Invalid> {
 
     let platform = platform::merge(&policies, agent.spec.paused, &mut findings);
     let site = environment::resolve(&environment, &platform, &mut findings);
-    let model = model::choose(&models, agent.spec.model.tier, &platform, &site, &mut findings);
+    let model = model::choose(&models, agent.spec.model.tier, &platform, &mut findings);
+    providers::check(&models, &site, &mut findings);
     let guards = guardrails::resolve(&document, &agent.spec, &environment.spec, &site, &platform, &mut findings);
     guardrails::check_schedule(&document, &agent.spec, &mut findings);
     requirements::check_sources(&document, &agent.spec, &manifests, &policies, &mut findings);
@@ -430,6 +435,7 @@ pub fn validate(inputs: Inputs) -> Result<ValidatedRun, Invalid> {
         skills: resolved.skills,
         warnings: findings.warnings,
         declared: site.declared,
+        endpoints: site.endpoints,
         policy: Arc::new(policy),
         freezes: platform.freezes,
     })

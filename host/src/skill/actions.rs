@@ -49,6 +49,8 @@ fn lines(text: &str) -> impl Iterator<Item = u64> + use<> {
 
 #[cfg(test)]
 mod tests {
+    use infraagent_guard::Tier;
+
     use super::{super::problem::lines, *};
 
     /// An action with this line in place of its target.
@@ -72,6 +74,50 @@ mod tests {
         }
         assert_eq!(parse("actions: []").unwrap(), Sheet::default());
         assert!(parse("state: true\nactions: []").unwrap().state);
+    }
+
+    /// Actions, and whether they are accepted; shared with the macros of the SDK, which cannot import the host.
+    #[derive(Deserialize)]
+    struct Table {
+        good: Vec<Good>,
+        bad: Vec<String>,
+    }
+
+    #[derive(Deserialize)]
+    struct Good {
+        action: String,
+        functions: Vec<String>,
+    }
+
+    #[test]
+    fn the_sheet_is_read_as_the_sdk_reads_it() {
+        let table: Table = serde_saphyr::from_str(include_str!("../../../skills-sdk/macros/src/sheet/table.yaml")).unwrap();
+        let sheet = |action: &str| {
+            let fields = action.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(action).trim();
+            let comma = if fields.is_empty() { "" } else { ", " };
+            parse(&format!("actions:\n  - {{ id: act, description: Acts.{comma}{fields} }}\n"))
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        for Good { action, functions } in table.good {
+            let sheet = sheet(&action).unwrap_or_else(|problems| panic!("{action}: {problems:?}"));
+            let found: std::collections::BTreeSet<String> =
+                sheet.actions[0].functions().unwrap().into_iter().map(|(interface, function)| format!("{interface}.{function}")).collect();
+            assert_eq!(found, functions.into_iter().collect(), "{action}");
+            seen.extend(found);
+        }
+        for action in table.bad {
+            assert!(sheet(&action).is_err(), "{action}");
+        }
+        let verbs = infraagent_guard::policy::Verb::ALL.into_iter().map(|verb| {
+            let interface = match verb.tier() {
+                Tier::Read => "kubernetes-read",
+                Tier::ServiceMutation => "kubernetes-service-mutation",
+                Tier::DestructiveMutation => "kubernetes-destructive-mutation",
+            };
+            format!("{interface}.{}", verb.as_str())
+        });
+        let others = ["http-read.send", "http-mutation.send", "mcp-read.call-tool", "mcp-mutation.call-tool"].map(str::to_owned);
+        assert_eq!(seen, verbs.chain(others).collect(), "every verb of the guard is in the table, at its tier");
     }
 
     #[test]

@@ -230,6 +230,7 @@ impl Chain {
         let shared = Arc::new(Shared {
             lookup,
             executor: Executor::Snapshot(snapshot),
+            http: None,
             journal,
             redactor,
             cooldowns: Cooldowns::in_memory(),

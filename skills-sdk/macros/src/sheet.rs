@@ -3,6 +3,7 @@
 //! Parsed once, here, from the wire form in [`wire`]; what follows only sees typed values. The host parses the same file again, in full, and its word
 //! counts; this parser is strict so that mistakes show where they are made.
 
+mod kinds;
 mod pattern;
 #[cfg(test)]
 mod tests;

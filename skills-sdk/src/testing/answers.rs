@@ -289,7 +289,7 @@ impl World {
 
     fn answer(&self, endpoint: &str, path: &str) -> Result<Response> {
         match self.http.iter().find(|(on, at, _)| on == endpoint && at == path) {
-            Some((_, _, response)) => Ok(response.clone()),
+            Some((_, _, answer)) => answer.clone(),
             None => Err(unavailable(format!("the test gave no answer for `{path}` of the endpoint `{endpoint}`"))),
         }
     }

@@ -26,7 +26,7 @@ pub(crate) struct World {
     pub(super) now: u64,
     pub(super) logs: BTreeMap<(String, String, bool), String>,
     pub(super) failures: Vec<(String, Error)>,
-    pub(super) http: Vec<(String, String, Response)>,
+    pub(super) http: Vec<(String, String, Result<Response>)>,
     pub(super) mcp: Vec<(String, String, Value)>,
     pub(super) state: BTreeMap<String, Entry>,
     pub(super) waiting_ends: bool,

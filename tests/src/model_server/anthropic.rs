@@ -8,15 +8,23 @@ use super::{
     script::{Reply, Stop, Usage},
 };
 
-const OPTIONAL: [&str; 17] = [
+/// The versions of the API, oldest first. The newer one takes nothing that the older one does not.
+const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
+
+/// What the newer one no longer takes.
+const GONE: [&str; 3] = ["temperature", "top_k", "top_p"];
+
+const OPTIONAL: [&str; 21] = [
     "cache_control",
     "container",
     "context_management",
+    "diagnostics",
     "inference_geo",
     "mcp_servers",
     "metadata",
     "output_config",
     "service_tier",
+    "speed",
     "stop_sequences",
     "stream",
     "system",
@@ -26,6 +34,8 @@ const OPTIONAL: [&str; 17] = [
     "tools",
     "top_k",
     "top_p",
+    "user_profile_id",
+    "workspace_id",
 ];
 
 /// The most places that may be marked for the cache.
@@ -33,13 +43,17 @@ const MAX_BREAKPOINTS: usize = 4;
 
 /// Whether Anthropic would accept it.
 pub(super) fn check(headers: &HeaderMap, question: &Value) -> Checked {
-    if headers.get("anthropic-version").is_none_or(|version| version != "2023-06-01") {
-        return Err("anthropic-version: header is required".to_owned());
-    }
+    let version = headers.get("anthropic-version").and_then(|version| version.to_str().ok());
+    let Some(version) = VERSIONS.iter().position(|known| Some(*known) == version) else {
+        return Err("anthropic-version: a valid header is required".to_owned());
+    };
     if headers.get("content-type").is_none_or(|kind| !kind.as_bytes().starts_with(b"application/json")) {
         return Err("content-type: must be application/json".to_owned());
     }
     let members = object(question, "request", &["model", "max_tokens", "messages"], &OPTIONAL)?;
+    if let Some(gone) = GONE.iter().find(|key| version > 0 && members.contains_key(**key)) {
+        return Err(format!("request.{gone}: was removed in {}", VERSIONS[version]));
+    }
     text(members, "model", "request")?;
     count(members, "max_tokens", "request")?;
     if members.get("stream").is_some_and(|stream| stream != false) {

@@ -8,7 +8,7 @@ use super::{
     script::{Reply, Stop, Usage},
 };
 
-const OPTIONAL: [&str; 33] = [
+const OPTIONAL: [&str; 35] = [
     "audio",
     "frequency_penalty",
     "function_call",
@@ -19,11 +19,13 @@ const OPTIONAL: [&str; 33] = [
     "max_tokens",
     "metadata",
     "modalities",
+    "moderation",
     "n",
     "parallel_tool_calls",
     "prediction",
     "presence_penalty",
     "prompt_cache_key",
+    "prompt_cache_options",
     "prompt_cache_retention",
     "reasoning_effort",
     "response_format",

@@ -74,6 +74,12 @@ fn requests_that_anthropic_would_refuse_are_refused() {
         ],
     );
     assert!(anthropic::check(&HeaderMap::new(), &good).is_err());
+    let mut warm = good.clone();
+    warm["temperature"] = json!(1);
+    let mut newer = headers();
+    newer.insert("anthropic-version", HeaderValue::from_static("2026-10-21"));
+    assert_eq!((anthropic::check(&headers(), &warm), anthropic::check(&newer, &good)), (Ok(()), Ok(())));
+    assert!(anthropic::check(&newer, &warm).unwrap_err().contains("temperature"));
     let mut choice = good.clone();
     choice["tool_choice"] = json!({ "type": "none" });
     assert_eq!(anthropic::check(&headers(), &choice), Ok(()));

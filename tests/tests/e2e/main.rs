@@ -3,6 +3,8 @@
 //! One binary, one module per concern. Every test asks for the shared control plane of [`infraagent_tests`] and stays in namespaces of its
 //! own, so all of them run in parallel. `K8S=1.33.13` chooses the version.
 
+mod admission;
 mod crds;
 mod harness;
+mod identities;
 mod record;

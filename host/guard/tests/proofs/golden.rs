@@ -5,14 +5,14 @@ use std::{collections::BTreeSet, fmt::Write};
 use infraagent_guard::{
     Autonomy, Check, Code, Decision, Fact, Facts, Outcome, Policy,
     call::{Call, Disposable, Effect, Mutation, Workload, WriteMethod},
-    facts::Seen,
-    policy::{Suspend, Verb},
+    facts::{Conditions, Seen},
+    policy::{Method, Suspend, Verb},
     screen::{Circumstances, Claim},
 };
 
 use crate::support::{
-    PLENTY, act, ask, claim, clear, cordon, delete, every_call, evict, fetch, finding, get, judge, list, logs, object, patterns, policy,
-    restart, scale, send, tool, wait, word,
+    PLENTY, READS, act, ask, asking, claim, clear, cordon, delete, every_call, evict, fetch, finding, get, judge, list, logs, object, on,
+    policy, restart, rollback, scale, send, sending, tool, wait, word,
 };
 
 struct Row {
@@ -75,12 +75,17 @@ fn rows() -> Vec<Row> {
     }
     let call = restart(Workload::Deployment, "apps", "web");
     let cordoned = cordon("node-1", true);
+    let undo = rollback("web");
+    let unanswered = Conditions::Unknown("an expression has no answer".into());
+    let gone = Facts { preconditions: Conditions::Broken(0), target: Seen::Absent, ..clear(&undo) };
     let missing = || Fact::Unknown("list persistentvolumeclaims".into());
     for (note, action, call, facts) in [
         ("claims die", "restart", &call, Facts { dependants: Fact::Impact, ..clear(&call) }),
         ("claims unknown", "restart", &call, Facts { terminating_claim: missing(), ..clear(&call) }),
         ("gone", "restart", &call, Facts { target: Seen::Absent, ..clear(&call) }),
-        ("pre-condition false", "restart", &call, Facts { preconditions: Fact::Impact, ..clear(&call) }),
+        ("pre-condition false", "rollback", &undo, Facts { preconditions: Conditions::Broken(1), ..clear(&undo) }),
+        ("pre-condition without an answer", "rollback", &undo, Facts { preconditions: unanswered, ..clear(&undo) }),
+        ("pre-condition false, target gone", "rollback", &undo, gone),
         ("cooling down", "restart", &call, Facts { cooldown: Fact::Impact, ..clear(&call) }),
         ("node without the label", "cordon", &cordoned, Facts { node: Fact::Impact, ..clear(&cordoned) }),
     ] {
@@ -95,15 +100,21 @@ fn columns() -> Vec<(&'static str, Policy, Circumstances)> {
     let mut suspended = full();
     suspended.platform.suspend = Suspend::Mutations;
     let mut listed = full();
-    listed.denied = patterns(&[
-        "kubectl.delete pod/*",
-        "kubectl.get pods -n prod",
-        "http.post */ADMIN*",
-        "kubectl.drain node/node-1",
-        "mcp.helper.repo*",
+    listed.denied = vec![
+        on(&[Verb::Delete], "pods", Some("*"), None),
+        on(READS, "pods", None, Some("prod")),
+        sending(&[Method::Post], "**/ADMIN**"),
+        on(&[Verb::Cordon], "nodes", Some("node-1"), None),
+        on(&[Verb::Evict], "*", None, None),
+        asking("helper", "repo**"),
+    ];
+    listed.allowed = Some(vec![
+        on(READS, "*", None, None),
+        on(&[Verb::Logs, Verb::Delete, Verb::Evict, Verb::Cordon], "*", None, None),
+        on(&[Verb::Restart, Verb::Rollback, Verb::Pause], "*", None, None),
+        sending(&Method::ALL, "**"),
+        asking("**", "**"),
     ]);
-    listed.allowed =
-        patterns(&["kubectl.get *", "kubectl.logs *", "kubectl.delete *", "kubectl.rollout *", "kubectl.drain *", "http.* *", "mcp.*"]);
     vec![
         ("observe", policy(Autonomy::Observe), PLENTY),
         ("recommend", policy(Autonomy::Recommend), PLENTY),

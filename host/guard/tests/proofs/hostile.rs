@@ -2,7 +2,10 @@
 
 use infraagent_guard::{
     Autonomy, Decision,
-    call::{Ambient, Call, Finding, HttpRequest, List, LogLevel, LogLine, Logs, Mutation, Read, StatePut, WriteMethod},
+    call::{
+        Ambient, Call, Finding, HttpRequest, LabelSelector, List, LogLevel, LogLine, Logs, Mutation, Read, Requirement, SelectorWord,
+        StatePut, WriteMethod,
+    },
     name::{GroupResource, HttpPath, Readable},
     screen::{Circumstances, bytes_out},
 };
@@ -192,6 +195,13 @@ fn numbers_and_texts_beyond_their_bounds_are_malformed() {
         Call::Read(Read::List(query)) => Call::Read(Read::List(List { limit, ..query })),
         other => other,
     };
+    let with_requirements = |count| match list("pods", Some("apps")) {
+        Call::Read(Read::List(query)) => {
+            let one = Requirement::Exists(SelectorWord::parse("app").unwrap());
+            Call::Read(Read::List(List { labels: LabelSelector(vec![one; count]), ..query }))
+        }
+        other => other,
+    };
     let with_lines = |tail_lines| match logs("apps", "web-1") {
         Call::Read(Read::Logs(query)) => Call::Read(Read::Logs(Logs { tail_lines, ..query })),
         other => other,
@@ -208,6 +218,8 @@ fn numbers_and_texts_beyond_their_bounds_are_malformed() {
         (Some("read"), with_limit(0), false),
         (Some("read"), with_limit(501), false),
         (Some("read"), with_limit(500), true),
+        (Some("read"), with_requirements(33), false),
+        (Some("read"), with_requirements(32), true),
         (Some("read"), with_lines(2001), false),
         (Some("read"), with_lines(2000), true),
         (Some("restart"), with_reason(257), false),

@@ -3,15 +3,16 @@
 use infraagent_guard::{
     Allowed, Autonomy, Code, Decision, Fact, Outcome, Policy, Tier,
     call::{Call, Effect, Mutation, Workload, WriteMethod},
-    facts::{Consequence, Seen},
+    facts::{Conditions, Consequence, Seen},
+    pattern::Pattern,
     permit::Reach,
-    policy::{Action, Grant, KubernetesGrant, Sheet, Suspend, Verb},
+    policy::{Action, Grant, KubernetesGrant, Method, Precondition, Sheet, Suspend, Verb},
     screen::Circumstances,
 };
 
 use crate::support::{
-    PLENTY, action, actions, allows, claim, clear, cluster, consequence, every_call, evict, id, judge, judge_clear, list, ns, patterns,
-    policy, restart, seen, send, tools, word,
+    PLENTY, READS, action, actions, allows, asking, claim, clear, cluster, consequence, every_call, evict, id, judge, judge_clear, list,
+    ns, on, pattern_for, policy, restart, rollback, seen, send, sending, tools, word,
 };
 
 /// One small world: every switch that a policy and its circumstances have.
@@ -58,18 +59,6 @@ fn worlds() -> Vec<World> {
     worlds
 }
 
-/// A pattern that matches the call and nothing of another kind.
-fn pattern_for(call: &Call) -> String {
-    let text = call.to_string();
-    match call {
-        Call::Mutation(Mutation { effect: Effect::Http(_), .. }) | Call::Read(infraagent_guard::call::Read::Http(_)) => {
-            format!("{} *", text.split(' ').next().unwrap())
-        }
-        Call::Read(infraagent_guard::call::Read::List(_)) => text.replace(" -A", ""),
-        _ => text.split(" --").next().unwrap().to_owned(),
-    }
-}
-
 /// The policy of a world, from one where everything is granted and listed.
 fn build(world: &World, full: &Policy, sheets: &[Sheet; 4], call: &Call) -> (Policy, Circumstances) {
     let mut policy = Policy { autonomy: world.autonomy, ..full.clone() };
@@ -87,15 +76,11 @@ fn build(world: &World, full: &Policy, sheets: &[Sheet; 4], call: &Call) -> (Pol
         policy.environment.endpoints.clear();
         policy.environment.servers.clear();
     }
-    let own = pattern_for(call);
+    let unrelated = on(&[Verb::Delete], "jobs", Some("unrelated"), None);
     if world.denied {
-        policy.denied = patterns(&["kubectl.delete job/unrelated", &own]);
+        policy.denied = vec![unrelated.clone(), pattern_for(call)];
     }
-    policy.allowed = match world.allowed {
-        None => Vec::new(),
-        Some(true) => patterns(&["kubectl.delete job/unrelated", &own]),
-        Some(false) => patterns(&["kubectl.delete job/unrelated"]),
-    };
+    policy.allowed = world.allowed.map(|allowed| if allowed { vec![unrelated, pattern_for(call)] } else { vec![unrelated] });
     let budget = if world.budget { PLENTY } else { Circumstances { millis: 0, ..PLENTY } };
     (policy, Circumstances { frozen: world.frozen, ..budget })
 }
@@ -193,7 +178,12 @@ fn every_combination_of_facts_decides_as_the_specification_says() {
             for which in Consequence::ALL {
                 *consequence(&mut facts, which) = pick();
             }
-            (facts.node, facts.preconditions, facts.cooldown) = (pick(), pick(), pick());
+            (facts.node, facts.cooldown) = (pick(), pick());
+            facts.preconditions = match pick() {
+                Fact::Clear => Conditions::Hold,
+                Fact::Impact => Conditions::Broken(0),
+                Fact::Unknown(what) => Conditions::Unknown(what),
+            };
             // Every irrelevant consequence is enumerated for two verbs only, to keep this a matter of seconds.
             let irrelevant = Consequence::ALL.iter().any(|which| !relevant.contains(which) && *facts.about(*which) != Fact::Clear);
             if irrelevant && !matches!(mutation.effect, Effect::Rollback(..) | Effect::Cordon(_, true)) {
@@ -206,7 +196,8 @@ fn every_combination_of_facts_decides_as_the_specification_says() {
                 Fact::Unknown(_) => false,
             };
             let fine = Consequence::ALL.iter().all(harmless)
-                && [&facts.node, &facts.preconditions, &facts.cooldown].into_iter().all(|fact| *fact == Fact::Clear);
+                && facts.preconditions == Conditions::Hold
+                && [&facts.node, &facts.cooldown].into_iter().all(|fact| *fact == Fact::Clear);
             let screened = infraagent_guard::screen(&policy, claim(covering, call.clone()), &PLENTY).unwrap();
             assert_eq!(allows(&infraagent_guard::decide(screened, Some(facts.clone()))), fine, "{call}: {facts:?}");
         }
@@ -342,11 +333,17 @@ fn a_write_has_the_highest_tier_that_any_spelling_of_its_path_has_and_is_listed_
 
 /// Policies that differ in everything but the sheet.
 fn many_policies() -> Vec<Policy> {
+    let denied = [
+        vec![],
+        vec![on(&[Verb::Delete], "*", None, None), sending(&[Method::Post], "**/admin**")],
+        vec![on(READS, "pods", None, Some("prod"))],
+    ];
+    let allowed = [None, Some(vec![Pattern::Everything]), Some(vec![on(&Verb::ALL, "*", None, None), asking("**", "**")])];
     let mut many = Vec::new();
     for autonomy in Autonomy::ALL {
-        for denied in [&[][..], &["kubectl.delete *", "http.post */admin*"], &["kubectl.get pods -n prod"]] {
-            for allowed in [&[][..], &["*"], &["kubectl.*", "mcp.*"]] {
-                many.push(Policy { denied: patterns(denied), allowed: patterns(allowed), ..policy(autonomy) });
+        for denied in &denied {
+            for allowed in &allowed {
+                many.push(Policy { denied: denied.clone(), allowed: allowed.clone(), ..policy(autonomy) });
             }
         }
     }
@@ -374,15 +371,15 @@ fn one_more_grant_never_removes_an_allow() {
 #[test]
 fn one_more_deny_entry_never_adds_an_allow_and_one_less_allow_entry_neither() {
     let entries = [
-        "*",
-        "kubectl.*",
-        "kubectl.get pods",
-        "kubectl.get pods -n apps",
-        "kubectl.drain node/x",
-        "http.* *",
-        "mcp.*",
-        "github.*",
-        "kubectl.delete *prod",
+        Pattern::Everything,
+        on(&Verb::ALL, "*", None, None),
+        on(READS, "pods", None, None),
+        on(READS, "pods", None, Some("apps")),
+        on(&[Verb::Evict, Verb::Cordon], "nodes", Some("x"), None),
+        on(&[Verb::Evict], "*", None, None),
+        sending(&Method::ALL, "**"),
+        asking("**", "**"),
+        on(&[Verb::Delete], "*", Some("*prod"), None),
     ];
     let reach = |decision: &Decision| match decision {
         Decision::Allow(Allowed::Read(permit)) => match permit.reach() {
@@ -400,17 +397,15 @@ fn one_more_deny_entry_never_adds_an_allow_and_one_less_allow_entry_neither() {
         assert!(rank(new) <= rank(old) && reach(new).iter().all(|one| reach(old).contains(one)), "{what}");
     };
     for old in many_policies() {
-        for entry in entries {
+        for entry in &entries {
             let mut stricter = old.clone();
-            stricter.denied.extend(patterns(&[entry]));
+            stricter.denied.push(entry.clone());
             let mut wider = old.clone();
-            wider.allowed.extend(patterns(&[entry]));
+            wider.allowed.iter_mut().for_each(|allowed| allowed.push(entry.clone()));
             for (covering, call) in every_call() {
                 let before = judge_clear(&old, covering, &call);
-                narrower(&judge_clear(&stricter, covering, &call), &before, &format!("{call} with {entry}"));
-                if !old.allowed.is_empty() {
-                    narrower(&before, &judge_clear(&wider, covering, &call), &format!("{call} without {entry}"));
-                }
+                narrower(&judge_clear(&stricter, covering, &call), &before, &format!("{call} with {entry:?}"));
+                narrower(&before, &judge_clear(&wider, covering, &call), &format!("{call} without {entry:?}"));
             }
         }
     }
@@ -419,8 +414,10 @@ fn one_more_deny_entry_never_adds_an_allow_and_one_less_allow_entry_neither() {
 #[test]
 fn the_order_of_actions_tools_patterns_and_namespaces_is_irrelevant() {
     for mut old in many_policies() {
-        old.denied.extend(patterns(&["kubectl.get pods -n foreign", "kubectl.get events"]));
-        old.allowed.extend(if old.allowed.is_empty() { Vec::new() } else { patterns(&["kubectl.wait *", "http.get *"]) });
+        old.denied.extend([on(READS, "pods", None, Some("foreign")), on(READS, "events", None, None)]);
+        if let Some(allowed) = &mut old.allowed {
+            allowed.extend([on(&[Verb::Wait], "*", None, None), sending(&[Method::Get], "**")]);
+        }
         let mut new = old.clone();
         let mut reversed: Vec<Action> = old.sheet.actions().iter().rev().cloned().collect();
         for action in &mut reversed {
@@ -434,7 +431,7 @@ fn the_order_of_actions_tools_patterns_and_namespaces_is_irrelevant() {
         reversed_tools.reverse();
         new.sheet = Sheet::new(reversed, reversed_tools).unwrap();
         new.denied.reverse();
-        new.allowed.reverse();
+        new.allowed.iter_mut().for_each(|allowed| allowed.reverse());
         new.environment.namespaces.reverse();
         for (covering, call) in every_call() {
             assert_eq!(judge_clear(&old, covering, &call), judge_clear(&new, covering, &call), "{call}");
@@ -457,9 +454,8 @@ fn no_namespace_is_crossed() {
         policy.sheet = Sheet::new(all, all_tools).unwrap();
         for (environment, denied, allowed) in (0..512).map(|bits: u32| (bits & 7, (bits >> 3) & 7, bits >> 6)) {
             policy.environment.namespaces = subset(environment).into_iter().map(ns).collect();
-            let entries = |bits| subset(bits).into_iter().map(|name| format!("kubectl.get pods -n {name}")).collect::<Vec<_>>();
-            let parse = |texts: Vec<String>| patterns(&texts.iter().map(String::as_str).collect::<Vec<_>>());
-            (policy.denied, policy.allowed) = (parse(entries(denied)), parse(entries(allowed)));
+            let entries = |bits| subset(bits).into_iter().map(|name| on(READS, "pods", None, Some(name))).collect::<Vec<_>>();
+            (policy.denied, policy.allowed) = (entries(denied), (allowed != 0).then(|| entries(allowed)));
             let open = granted & environment & !denied & if allowed == 0 { 7 } else { allowed };
             let reach = |decision: Decision| match decision {
                 Decision::Allow(Allowed::Read(permit)) => Some(permit.reach().clone()),
@@ -557,6 +553,50 @@ fn a_sheet_may_raise_a_tier_and_never_lower_it() {
                 assert_eq!(allows(&judge_clear(&policy, covering, &call)), autonomy >= needs, "{call} raised to {raise:?}");
             }
         }
+    }
+}
+
+#[test]
+fn an_allow_list_without_a_meaning_allows_nothing_that_has_a_target() {
+    let policy = Policy { allowed: Some(Vec::new()), ..policy(Autonomy::AutomateDestructive) };
+    for (covering, call) in every_call() {
+        let decision = judge_clear(&policy, covering, &call);
+        match call {
+            Call::Ambient(_) => assert!(allows(&decision), "{call}"),
+            Call::Read(_) | Call::Mutation(_) => assert_eq!(word(&decision), "not-allow-listed", "{call}"),
+        }
+    }
+}
+
+#[test]
+fn a_broken_precondition_is_told_in_the_words_of_the_sheet_and_nothing_else_is() {
+    let mut policy = policy(Autonomy::AutomateDestructive);
+    let call = rollback("web");
+    for count in 0..4 {
+        let mut all = actions();
+        for action in all.iter_mut().filter(|action| action.id.as_str() == "rollback") {
+            action.preconditions =
+                (0..count).map(|at| Precondition { cel: format!("object.spec.{at}"), message: format!("sentence {at}") }).collect();
+        }
+        let all_tools = tools(&all);
+        policy.sheet = Sheet::new(all, all_tools).unwrap();
+        let told = |facts| match judge(&policy, &PLENTY, claim(Some("rollback"), call.clone()), Some(facts)) {
+            Decision::Deny(denial) => (denial.code, denial.detail),
+            other => panic!("{other:?}"),
+        };
+        for at in 0..5 {
+            let broken = || infraagent_guard::Facts { preconditions: Conditions::Broken(at), ..clear(&call) };
+            let message = (at < count).then(|| format!("sentence {at}"));
+            assert_eq!(told(broken()), (Code::Precondition, message.clone()), "{at} of {count}");
+            assert_eq!(told(infraagent_guard::Facts { cooldown: Fact::Impact, ..broken() }), (Code::Precondition, message));
+            // What is told belongs to the first failure.
+            assert_eq!(told(infraagent_guard::Facts { target: Seen::Absent, ..broken() }), (Code::TargetAbsent, None));
+            assert_eq!(told(infraagent_guard::Facts { node: Fact::Impact, ..broken() }), (Code::NodeNotCovered, None));
+        }
+        let unknown = Conditions::Unknown("why".into());
+        let (code, detail) = told(infraagent_guard::Facts { preconditions: unknown, ..clear(&call) });
+        assert_eq!((code, detail.as_deref()), (Code::Unknown, Some("pre-conditions: why")));
+        assert!(allows(&judge_clear(&policy, Some("rollback"), &call)));
     }
 }
 

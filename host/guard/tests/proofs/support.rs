@@ -3,19 +3,21 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use infraagent_guard::{
-    Allowed, Decision,
+    Allowed, Code, Decision,
     call::{
         Ambient, Call, Disposable, Effect, FieldSelector, Finding, Get, HttpMutation, HttpRead, HttpRequest, LabelSelector, List, LogLevel,
         LogLine, Logs, McpCall, Mutation, ObjectRef, Read, ReadMethod, ResourceType, Scalable, Scale, Select, Severity, StateKeys,
         StatePut, StateRemove, Sync, Target, Victim, Wait, Workload, WriteMethod,
     },
-    facts::{Consequence, Fact, Facts, Seen},
-    name::{ActionId, EndpointName, GroupResource, McpTool, Namespace, ObjectName, Readable, ResourceVersion, StateKey, ToolName, Uid},
-    pattern::{Glob, Pattern},
+    facts::{Conditions, Consequence, Fact, Facts, Seen},
+    name::{
+        ActionId, EndpointName, GroupResource, McpTool, Namespace, ObjectName, Origin, Readable, ResourceVersion, StateKey, ToolName, Uid,
+    },
+    pattern::{Glob, KindPattern, KubernetesPattern, Pattern},
     permit::{Observed, Reach},
     policy::{
-        Action, Autonomy, Endpoint, Environment, Grant, HttpGrant, KubernetesGrant, McpGrant, Method, Platform, Policy, Scope, Sheet,
-        Suspend, Tier, Tool, Verb, Write,
+        Action, Autonomy, Endpoint, Environment, Grant, HttpGrant, KubernetesGrant, McpGrant, Method, Platform, Policy, Precondition,
+        Scope, Sheet, Suspend, Tier, Tool, Verb, Write,
     },
     screen::{Circumstances, Claim},
 };
@@ -40,8 +42,63 @@ fn globs(texts: &[&str]) -> Vec<Glob> {
     texts.iter().map(|text| Glob::parse(text).unwrap()).collect()
 }
 
-pub(crate) fn patterns(texts: &[&str]) -> Vec<Pattern> {
-    texts.iter().map(|text| Pattern::parse(text).unwrap()).collect()
+pub(crate) fn glob(text: &str) -> Glob {
+    Glob::parse(text).unwrap()
+}
+
+pub(crate) const READS: &[Verb] = &[Verb::Get, Verb::List, Verb::Wait];
+
+/// An entry on one kind, or on many if it has a wildcard.
+pub(crate) fn on(verbs: &[Verb], kind: &str, name: Option<&str>, namespace: Option<&str>) -> Pattern {
+    let kind = if kind.contains('*') { KindPattern::Like(glob(kind)) } else { KindPattern::Exactly(GroupResource::parse(kind).unwrap()) };
+    let (verbs, kinds) = (verbs.to_vec(), vec![kind]);
+    Pattern::Kubernetes(KubernetesPattern { verbs, kinds, name: name.map(glob), namespace: namespace.map(glob), replicas: None })
+}
+
+pub(crate) fn sending(methods: &[Method], path: &str) -> Pattern {
+    Pattern::Http { methods: methods.to_vec(), origin: None, path: glob(path) }
+}
+
+pub(crate) fn asking(server: &str, tool: &str) -> Pattern {
+    Pattern::Mcp { server: glob(server), tool: glob(tool) }
+}
+
+/// An entry that matches the call and nothing of another kind.
+pub(crate) fn pattern_for(call: &Call) -> Pattern {
+    let at = |verb, (group, resource): (&str, &str), namespace: Option<&Namespace>, name: Option<&ObjectName>| {
+        let kind = GroupResource::new(group, resource).unwrap();
+        on(&[verb], &kind.to_string(), name.map(ObjectName::as_str), namespace.map(Namespace::as_str))
+    };
+    let one = |verb, kind, namespace, name| at(verb, kind, Some(namespace), Some(name));
+    let of = |verb, object: &ObjectRef| {
+        let kind = object.kind.kind.kind();
+        at(verb, (kind.group(), kind.resource()), object.namespace.as_ref(), Some(&object.name))
+    };
+    let (pods, deployments) = (("", "pods"), ("apps", "deployments"));
+    match call {
+        Call::Ambient(_) => panic!("lists do not speak of {call}"),
+        Call::Read(Read::Get(get)) => of(Verb::Get, &get.object),
+        Call::Read(Read::Wait(wait)) => of(Verb::Wait, &wait.object),
+        Call::Read(Read::List(list)) => {
+            let kind = list.kind.kind.kind();
+            at(Verb::List, (kind.group(), kind.resource()), list.namespace.as_ref(), None)
+        }
+        Call::Read(Read::Logs(logs)) => one(Verb::Logs, pods, &logs.namespace, &logs.pod),
+        Call::Read(Read::Http(read)) => sending(&[read.method.method()], "**"),
+        Call::Read(Read::Mcp(call)) => asking(call.server.as_str(), call.tool.as_str()),
+        Call::Mutation(Mutation { effect, reason: _ }) => match effect {
+            Effect::Restart(t) => one(Verb::Restart, t.kind.group_resource(), &t.namespace, &t.name),
+            Effect::Scale(s) => one(Verb::Scale, s.kind.group_resource(), &s.namespace, &s.name),
+            Effect::Pause(namespace, name, _) => one(Verb::Pause, deployments, namespace, name),
+            Effect::Evict(namespace, name, _) => one(Verb::Evict, pods, namespace, name),
+            Effect::Cordon(name, _) => at(Verb::Cordon, ("", "nodes"), None, Some(name)),
+            Effect::RequestSync(sync, namespace, name) => one(Verb::RequestSync, sync.group_resource(), namespace, name),
+            Effect::Delete(v) => one(Verb::Delete, v.kind.group_resource(), &v.namespace, &v.name),
+            Effect::Rollback(namespace, name, _) => one(Verb::Rollback, deployments, namespace, name),
+            Effect::Http(write) => sending(&[write.method.method()], "**"),
+            Effect::Mcp(call) => asking(call.server.as_str(), call.tool.as_str()),
+        },
+    }
 }
 
 pub(crate) fn kind(text: &str) -> ResourceType {
@@ -97,6 +154,10 @@ pub(crate) fn actions() -> Vec<Action> {
     ];
     let mut careful = k8s("careful-restart", &[Verb::Restart], &workloads, Some(&["prod"]));
     careful.data_impact = true;
+    let mut undo = k8s("rollback", &[Verb::Rollback], &["deployments"], APPS);
+    undo.preconditions = ["the rollout is still going on", "there is no earlier revision"]
+        .map(|message| Precondition { cel: "object.status.ready".into(), message: message.into() })
+        .into();
     let mut raised = k8s("raised-get", &[Verb::Get], &["configmaps"], APPS);
     raised.raise = Some(Tier::ServiceMutation);
     vec![
@@ -109,7 +170,7 @@ pub(crate) fn actions() -> Vec<Action> {
         k8s("cordon", &[Verb::Cordon], &["nodes"], None),
         k8s("sync", &[Verb::RequestSync], &sync, APPS),
         k8s("delete", &[Verb::Delete], &disposable, APPS),
-        k8s("rollback", &[Verb::Rollback], &["deployments"], APPS),
+        undo,
         careful,
         raised,
         action("probe", http(&["*"], &[Method::Get, Method::Head])),
@@ -131,7 +192,7 @@ pub(crate) fn tools(actions: &[Action]) -> Vec<Tool> {
 
 pub(crate) fn environment() -> Environment {
     let endpoint = |origin: &str, holds_data, allowed, writes: &[(WriteMethod, &str, Tier)]| Endpoint {
-        origin: origin.into(),
+        origin: Origin::parse(origin).unwrap(),
         base: "/api".into(),
         holds_data,
         allowed,
@@ -174,7 +235,7 @@ pub(crate) fn policy(autonomy: Autonomy) -> Policy {
         sheet: Sheet::new(actions, tools).unwrap(),
         environment: environment(),
         denied: Vec::new(),
-        allowed: Vec::new(),
+        allowed: None,
         platform: Platform { ceiling: Autonomy::AutomateDestructive, suspend: Suspend::Nothing },
     }
 }
@@ -198,7 +259,7 @@ pub(crate) fn clear(call: &Call) -> Facts {
         finalizers: Fact::Clear,
         database_operator: Fact::Clear,
         node: Fact::Clear,
-        preconditions: Fact::Clear,
+        preconditions: Conditions::Hold,
         cooldown: Fact::Clear,
     }
 }
@@ -364,7 +425,7 @@ pub(crate) fn judge_clear(policy: &Policy, action: Option<&str>, call: &Call) ->
     judge(policy, &PLENTY, claim(action, call.clone()), Some(clear(call)))
 }
 
-/// One word, and the namespaces that an allowed call reaches.
+/// One word, the namespaces that an allowed call reaches, and what is said of a pre-condition.
 pub(crate) fn word(decision: &Decision) -> String {
     let reach = |reach: &Reach| match reach {
         Reach::Namespaces(all) if all.len() > 1 => format!(" {}", all.iter().map(ToString::to_string).collect::<Vec<_>>().join("+")),
@@ -374,7 +435,10 @@ pub(crate) fn word(decision: &Decision) -> String {
         Decision::Allow(Allowed::Ambient(_) | Allowed::Mutation(_)) => "allow".into(),
         Decision::Allow(Allowed::Read(permit)) => format!("allow{}", reach(permit.reach())),
         Decision::Propose(_) => "propose".into(),
-        Decision::Deny(denial) => denial.code.as_str().into(),
+        Decision::Deny(denial) => match (denial.code, &denial.detail) {
+            (Code::Precondition, Some(message)) => format!("precondition: {message}"),
+            (code, _) => code.as_str().into(),
+        },
     }
 }
 

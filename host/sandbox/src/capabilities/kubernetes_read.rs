@@ -1,13 +1,14 @@
 //! `kubernetes-read`: objects, lists, logs, waiting.
 
 use infraagent_guard::{
-    call::{Call, Condition, FieldSelector, Get, Handle, LabelSelector, List, Logs, Read, Select, Wait},
+    call::{Call, Condition, Get, Handle, List, Logs, Read, Select, Wait},
     name::{Container, Invalid, Namespace, ObjectName},
 };
 
 use super::{answer_of, claim, json, object, resource_type, wit};
 use crate::{
     broker::{Answer, Page},
+    notation,
     session::{Parsed, Session},
 };
 
@@ -67,8 +68,8 @@ fn parse_list(action: &str, query: wit::kubernetes_read::ListQuery) -> Parsed {
     let list = List {
         kind: resource_type(kind)?,
         namespace: namespace.map(|namespace| Namespace::parse(&namespace)).transpose()?,
-        labels: label_selector.map(|selector| LabelSelector::parse(&selector)).transpose()?.unwrap_or_default(),
-        fields: field_selector.map(|selector| FieldSelector::parse(&selector)).transpose()?.unwrap_or_default(),
+        labels: label_selector.map(|selector| notation::labels(&selector)).transpose()?.unwrap_or_default(),
+        fields: field_selector.map(|selector| notation::fields(&selector)).transpose()?.unwrap_or_default(),
         select: Select::parse(select)?,
         limit,
         continue_from: continue_token.map(|token| Handle::parse(&token)).transpose()?,

@@ -3,11 +3,12 @@
 
 use infraagent_guard::{
     name::{EndpointName, GroupResource},
-    pattern::{Glob, Pattern},
+    pattern::Glob,
     policy::{HttpGrant, McpGrant, Method, Verb},
 };
 
 use super::resolve::{KubernetesTarget, Target, check_kubernetes, escape, is_cluster_scoped, text};
+use crate::notation::Entry;
 
 pub(super) fn parse(tool: &str, pattern: Option<&str>, target_pattern: Option<&str>) -> Result<Target, String> {
     let written = match (pattern, target_pattern) {
@@ -28,19 +29,19 @@ pub(super) fn parse(tool: &str, pattern: Option<&str>, target_pattern: Option<&s
 }
 
 fn kubernetes(written: &str, tool: &str) -> Result<Target, String> {
-    let pattern = Pattern::parse(written).map_err(text)?;
-    if pattern.verbs().is_empty() || !pattern.is_effective() {
+    let entry = Entry::parse(written).map_err(text)?;
+    if entry.verbs().is_empty() || !entry.is_effective() {
         return Err(unknown(written));
     }
-    let Some((kind, name, namespace, replicas)) = pattern.kubernetes_target() else {
+    let Some((kind, name, namespace, replicas)) = entry.kubernetes_target() else {
         return Err(format!("`{}` names no kind: write one, such as `deployment/*`, or use the form with `kubernetes`", escape(written)));
     };
-    if pattern.verbs().contains(&Verb::Cordon) {
+    if entry.verbs().contains(&Verb::Cordon) {
         return Err(
             "drain and cordon cannot say which nodes: write `kubernetes: { verb: cordon, nodes: { matchLabels: {...} } }`".to_owned()
         );
     }
-    if pattern.verbs().contains(&Verb::Scale) && replicas.is_none() {
+    if entry.verbs().contains(&Verb::Scale) && replicas.is_none() {
         return Err(
             "`kubectl.scale` cannot say how far: add `--replicas=N`, or write `kubernetes: { verb: scale, ..., replicas: { min, max } }`"
                 .to_owned(),
@@ -60,7 +61,7 @@ fn kubernetes(written: &str, tool: &str) -> Result<Target, String> {
         None => vec!["*".to_owned()],
     };
     let target = KubernetesTarget {
-        verbs: pattern.verbs().to_vec(),
+        verbs: entry.verbs().to_vec(),
         kinds,
         namespaces,
         names: name.filter(|glob| !glob.is_any()).cloned().into_iter().collect(),

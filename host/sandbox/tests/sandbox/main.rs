@@ -9,5 +9,6 @@ mod calls;
 mod compat;
 mod limits;
 mod manifest;
+mod notation;
 mod slices;
 mod worlds;

@@ -10,7 +10,7 @@ use infraagent_guard::{
     Allowed, Autonomy, Circumstances, Claim, Decision, Denial, Fact, Facts, Permit, Policy, Proposal,
     call::{Call, Effect, Logs, Mutation, Read, Target, Workload},
     decide,
-    facts::Seen,
+    facts::{Conditions, Seen},
     name::{ActionId, GroupResource, Namespace, ObjectName, ResourceVersion, ToolName, Uid},
     permit::Observed,
     policy::{Action, Environment, Grant, KubernetesGrant, Platform, Scope, Sheet, Suspend, Tool, Verb},
@@ -146,7 +146,7 @@ fn policy(autonomy: Autonomy) -> Policy {
             servers: BTreeMap::new(),
         },
         denied: vec![],
-        allowed: vec![],
+        allowed: None,
         platform: Platform { ceiling: Autonomy::AutomateDestructive, suspend: Suspend::Nothing },
     }
 }
@@ -164,7 +164,7 @@ fn decided(autonomy: Autonomy, action: &str, call: Call, dependants: Fact) -> De
         finalizers: Fact::Clear,
         database_operator: Fact::Clear,
         node: Fact::Clear,
-        preconditions: Fact::Clear,
+        preconditions: Conditions::Hold,
         cooldown: Fact::Clear,
     };
     match screen(&policy(autonomy), claim, &plenty) {

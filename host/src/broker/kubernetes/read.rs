@@ -155,7 +155,7 @@ impl Kubernetes {
         let answer = self.acting().await?.ask(Ask::json(format!("{}{asked}", place.list()))).await;
         let mut answer = answer.map_err(|failure| match failure {
             Failure::Refused(status) if status.code == 400 && status.message.contains("field label not supported") => {
-                let path = fields.0.iter().map(|(path, _, _)| path.as_str()).find(|path| status.message.contains(*path));
+                let path = fields.0.iter().map(|requirement| requirement.path.as_str()).find(|path| status.message.contains(*path));
                 reading::unsupported(fields, path, kind.kind.kind())
             }
             other => other.of_read(&format!("list {}", kind.kind.kind()), &format!("the kind `{}`", kind.kind.kind())),

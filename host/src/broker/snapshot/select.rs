@@ -11,12 +11,14 @@ use crate::broker::object;
 /// True if the labels fit.
 pub(super) fn labels(selector: &LabelSelector, value: &Value) -> bool {
     selector.0.iter().all(|requirement| match requirement {
-        Requirement::Equals(key, wanted) => object::label(value, key) == Some(wanted),
-        Requirement::Differs(key, unwanted) => object::label(value, key) != Some(unwanted),
-        Requirement::In(key, wanted) => object::label(value, key).is_some_and(|label| wanted.iter().any(|w| w == label)),
-        Requirement::NotIn(key, unwanted) => object::label(value, key).is_none_or(|label| !unwanted.iter().any(|u| u == label)),
-        Requirement::Exists(key) => object::label(value, key).is_some(),
-        Requirement::Absent(key) => object::label(value, key).is_none(),
+        Requirement::Equals(key, wanted) => object::label(value, key.as_str()) == Some(wanted.as_str()),
+        Requirement::Differs(key, unwanted) => object::label(value, key.as_str()) != Some(unwanted.as_str()),
+        Requirement::In(key, wanted) => object::label(value, key.as_str()).is_some_and(|label| wanted.iter().any(|w| w.as_str() == label)),
+        Requirement::NotIn(key, unwanted) => {
+            object::label(value, key.as_str()).is_none_or(|label| !unwanted.iter().any(|u| u.as_str() == label))
+        }
+        Requirement::Exists(key) => object::label(value, key.as_str()).is_some(),
+        Requirement::Absent(key) => object::label(value, key.as_str()).is_none(),
     })
 }
 
@@ -52,12 +54,12 @@ pub(super) fn unsupported<'a>(selector: &'a FieldSelector, kind: &GroupResource)
         ("batch", "jobs") => &["status.successful"],
         _ => &[],
     };
-    selector.0.iter().map(|(path, _, _)| path.as_str()).find(|path| *path != "metadata.name" && !known.contains(path))
+    selector.0.iter().map(|requirement| requirement.path.as_str()).find(|path| *path != "metadata.name" && !known.contains(path))
 }
 
 /// True if the fields fit.
 pub(super) fn fields(selector: &FieldSelector, value: &Value) -> bool {
-    selector.0.iter().all(|(path, equal, wanted)| (field(value, path) == *wanted) == *equal)
+    selector.0.iter().all(|requirement| (field(value, requirement.path.as_str()) == requirement.value.as_str()) == requirement.equal)
 }
 
 /// A field as the API server compares it: absent is empty, a flag that is not set is `false`.
@@ -99,6 +101,7 @@ pub(super) fn object_selector(selector: Option<&Value>, value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use infraagent_sandbox::notation;
     use serde_json::json;
 
     use super::*;
@@ -119,7 +122,7 @@ mod tests {
             ("!app", false),
             ("!zone,app=web", true),
         ] {
-            assert_eq!(labels(&LabelSelector::parse(selector).unwrap(), &pod), expected, "{selector}");
+            assert_eq!(labels(&notation::labels(selector).unwrap(), &pod), expected, "{selector}");
         }
     }
 
@@ -133,14 +136,14 @@ mod tests {
             ("spec.nodeName=n1,metadata.name=web-1", true),
             ("status.podIP=", true),
         ] {
-            let selector = FieldSelector::parse(selector).unwrap();
+            let selector = notation::fields(selector).unwrap();
             assert_eq!(unsupported(&selector, &pods), None);
             assert_eq!(fields(&selector, &pod), expected, "{selector}");
         }
-        let other = FieldSelector::parse("spec.replicas=1").unwrap();
+        let other = notation::fields("spec.replicas=1").unwrap();
         assert_eq!(unsupported(&other, &pods), Some("spec.replicas"));
         let nodes = GroupResource::new("", "nodes").unwrap();
-        let open = FieldSelector::parse("spec.unschedulable=false").unwrap();
+        let open = notation::fields("spec.unschedulable=false").unwrap();
         assert_eq!(unsupported(&open, &nodes), None);
         assert!(fields(&open, &json!({"spec": {}})));
     }

@@ -24,6 +24,7 @@ on_both!(
     a_target_that_is_gone_or_another_is_refused,
     only_nodes_with_the_labels_of_the_sheet_are_cordoned,
     preconditions_hold_or_deny,
+    the_first_broken_precondition_is_told_in_the_words_of_the_sheet,
     a_cooldown_belongs_to_target_and_verb,
 );
 
@@ -181,6 +182,24 @@ async fn preconditions_hold_or_deny(stage: &impl Stage) {
             Some(start) => assert!(answer.as_ref().is_err_and(|why| why.starts_with(start)), "{cel}: {answer:?}"),
         }
     }
+}
+
+async fn the_first_broken_precondition_is_told_in_the_words_of_the_sheet(stage: &impl Stage) {
+    let cluster = stage.load("shop").await;
+    let mut bench = Bench::new(&cluster);
+    let sheet =
+        |all: &[(&str, &str)]| all.iter().map(|(cel, message)| Precondition { cel: (*cel).into(), message: (*message).into() }).collect();
+    for (conditions, expected) in [
+        (&[("true", "one"), ("false", "two"), ("false", "three")][..], "Precondition two"),
+        // What is broken outweighs what has no answer.
+        (&[("broken", "one"), ("false", "two")], "Precondition two"),
+        (&[("true", "one"), ("broken", "two")], "Unknown pre-conditions: an expression has no answer"),
+    ] {
+        bench.preconditions = sheet(conditions);
+        assert_eq!(bench.permit(restart(Deployment, "web")).await, Err(expected.to_owned()));
+    }
+    bench.preconditions = sheet(&[("true", "one"), ("true", "two")]);
+    bench.allowed(restart(Deployment, "web")).await;
 }
 
 async fn a_cooldown_belongs_to_target_and_verb(stage: &impl Stage) {

@@ -4,6 +4,7 @@ use infraagent_guard::{
     call::{Condition, FieldSelector, Get, Handle, LabelSelector, List, ObjectRef, ResourceType, Select, Wait},
     name::Readable,
 };
+use infraagent_sandbox::notation;
 
 use super::*;
 
@@ -53,9 +54,9 @@ async fn a_list_shows_the_granted_namespaces_only(stage: &impl Stage) {
     let (names, more) = page(bench.read("read", Read::List(list("pods"))).await);
     assert_eq!(names, ["api-66d8-a", "api-66d8-c", "api-77c4-b", "import-x", "stuck-8a8a-a", "web-9f4d-a", "web-9f4d-b"]);
     assert_eq!(more, None);
-    let web = List { labels: LabelSelector::parse("app=web").unwrap(), namespace: Some(ns("shop")), ..list("pods") };
+    let web = List { labels: notation::labels("app=web").unwrap(), namespace: Some(ns("shop")), ..list("pods") };
     assert_eq!(page(bench.read("read", Read::List(web)).await).0, ["web-9f4d-a", "web-9f4d-b"]);
-    let done = List { fields: FieldSelector::parse("status.phase=Succeeded").unwrap(), ..list("pods") };
+    let done = List { fields: notation::fields("status.phase=Succeeded").unwrap(), ..list("pods") };
     assert_eq!(page(bench.read("read", Read::List(done)).await).0, ["import-x"]);
     // A cluster may have more nodes than those of this test.
     let nodes = page(bench.read("read-cluster", Read::List(list("nodes"))).await).0;
@@ -90,7 +91,7 @@ async fn pages_follow_each_other_and_tokens_belong_to_their_query(stage: &impl S
     let first_token = Handle::parse(&first_token.unwrap()).unwrap();
     for stolen in [
         List { continue_from: Some(first_token.clone()), ..list("deployments.apps") },
-        List { continue_from: Some(first_token.clone()), labels: LabelSelector::parse("app=web").unwrap(), ..list("pods") },
+        List { continue_from: Some(first_token.clone()), labels: notation::labels("app=web").unwrap(), ..list("pods") },
         List { continue_from: Some(first_token.clone()), select: Select::parse(vec![String::new()]).unwrap(), ..list("pods") },
         List { continue_from: Some(Handle::parse("Zm9yZ2Vk").unwrap()), ..list("pods") },
     ] {
@@ -117,7 +118,7 @@ async fn an_object_is_projected_and_its_version_checked(stage: &impl Stage) {
     let nothing = Get { object: object("pods", Some("shop"), "nothing"), select: Select::default() };
     let answer = bench.read("read", Read::Get(nothing)).await;
     assert!(matches!(answer, Err(CallError::NotFound(_))), "{answer:?}");
-    let unsupported = List { fields: FieldSelector::parse("spec.secretName=a").unwrap(), ..list("pods") };
+    let unsupported = List { fields: notation::fields("spec.secretName=a").unwrap(), ..list("pods") };
     let answer = bench.read("read", Read::List(unsupported)).await;
     assert!(matches!(&answer, Err(CallError::Invalid(why)) if why.contains("`spec.secretName`")), "{answer:?}");
 }

@@ -4,7 +4,7 @@ use infraagent_guard::{
     call::{
         Condition,
         Disposable::{Job, Pod as DeletePod},
-        LabelSelector, List, Logs,
+        List, Logs,
         Scalable::{Deployment as ScaleDeployment, StatefulSet as ScaleStatefulSet},
         Select, Sync,
         Workload::{Deployment, StatefulSet},
@@ -214,7 +214,9 @@ async fn logs_come_from_files() {
     assert!(matches!(bench.read("read", Read::Logs(other)).await, Err(CallError::Invalid(why)) if why.contains("`main`")));
     // A pod that crashes like the one before says so in the same words.
     bench.act(restart(Deployment, "api")).await.unwrap();
-    let (names, _) = page(bench.read("read", Read::List(List { labels: LabelSelector::parse("app=api").unwrap(), ..list("pods") })).await);
+    let (names, _) = page(
+        bench.read("read", Read::List(List { labels: infraagent_sandbox::notation::labels("app=api").unwrap(), ..list("pods") })).await,
+    );
     let new = names.iter().find(|name| !["api-66d8-a", "api-66d8-c"].contains(&name.as_str())).unwrap();
     let answer = bench.read("read", Read::Logs(logs(new))).await;
     assert!(matches!(&answer, Ok(Answer::Text(text, _)) if text.contains("cannot reach ledger")), "{answer:?}");

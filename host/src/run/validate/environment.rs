@@ -9,19 +9,20 @@ use infraagent_api::{
 };
 use infraagent_guard::{
     call,
-    name::{EndpointName, McpTool as McpToolName, Namespace},
+    name::{EndpointName, McpTool as McpToolName, Namespace, Origin},
     pattern::Glob,
     policy::{self, Environment, Tier},
 };
 
-use super::{Findings, Site, SiteEndpoint, WarningKind, origin::Url, platform::Platform};
-use crate::broker::facts;
+use super::{Findings, Site, SiteEndpoint, WarningKind, credential, origin::Url, platform::Platform};
+use crate::broker::{facts, http};
 
 /// The environment as the guard and the prompt know it.
 pub(super) struct Resolved {
     pub(super) document: String,
     pub(super) guard: Environment,
     pub(super) told: Site,
+    pub(super) endpoints: http::endpoint::Endpoints,
     pub(super) declared: Vec<facts::DataResource>,
 }
 
@@ -29,7 +30,7 @@ pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findi
     let namespace = environment.metadata.namespace.as_deref().unwrap_or("default");
     let name = environment.metadata.name.clone().unwrap_or_default();
     let document = format!("AgentEnvironment `{namespace}/{name}`");
-    // The connection is the business of whoever makes clients; credentials and channels are attached elsewhere and told to nobody.
+    // The connection is the business of whoever makes clients; channels are used elsewhere and told to nobody.
     let AgentEnvironmentSpec { connection: _, endpoints, namespaces, credentials, channels: _, data_resources, mcp_servers } =
         &environment.spec;
 
@@ -54,10 +55,11 @@ pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findi
     let data_names = data_names(data_resources);
     let mut guard = Environment { namespaces: all.into_iter().collect(), endpoints: BTreeMap::new(), servers: BTreeMap::new() };
     let mut told_endpoints = BTreeMap::new();
+    let mut reached = Vec::new();
     for (name, endpoint) in endpoints {
         let path = format!("spec.endpoints.{name}");
         let parsed_name = findings.take(&document, path.clone(), EndpointName::parse(name));
-        let Endpoint { url, health_path, internal: _, credential, writes, data } = endpoint;
+        let Endpoint { url, health_path, internal, credential, writes, data } = endpoint;
         if let Some(credential) = credential
             && !credentials.contains_key(credential)
         {
@@ -70,12 +72,13 @@ pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findi
             findings.problem(&document, format!("{path}.writes"), message);
         }
         let url = findings.take(&document, format!("{path}.url"), Url::parse(url));
+        let origin = url.as_ref().and_then(|url| findings.take(&document, format!("{path}.url"), Origin::parse(&url.origin())));
         let parsed_writes: Vec<_> = writes
             .iter()
             .enumerate()
             .filter_map(|(index, write)| findings.take(&document, format!("{path}.writes[{index}].path"), parse_write(write)))
             .collect();
-        if let (Some(parsed_name), Some(url)) = (parsed_name, url) {
+        if let (Some(parsed_name), Some(url), Some(origin)) = (parsed_name, url, origin) {
             let allowed = platform.allows_endpoint(&url);
             if !allowed {
                 findings.warn(
@@ -86,7 +89,10 @@ pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findi
             let writes = writes.iter().map(|write| format!("{} {} ({})", write.method, write.path, write.tier)).collect();
             let told = SiteEndpoint { url: format!("{}{}", url.origin(), url.base), health_path: health_path.clone(), writes, holds_data };
             told_endpoints.insert(name.clone(), told);
-            let endpoint = policy::Endpoint { origin: url.origin(), base: url.base, holds_data, allowed, writes: parsed_writes };
+            let attached = credential::of(&document, name, credential.as_deref(), origin.as_str(), credentials, findings);
+            let reachable = http::endpoint::Endpoint::new(origin.as_str(), &url.base, *internal, attached);
+            reached.extend(findings.take(&document, format!("{path}.url"), reachable).map(|one| (parsed_name.clone(), one)));
+            let endpoint = policy::Endpoint { origin, base: url.base, holds_data, allowed, writes: parsed_writes };
             guard.endpoints.insert(parsed_name, endpoint);
         }
     }
@@ -131,7 +137,7 @@ pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findi
             declared.extend(findings.take(&document, format!("spec.dataResources.{field}[{index}]"), parsed));
         }
     }
-    Resolved { document, guard, told, declared }
+    Resolved { document, guard, told, endpoints: reached.into_iter().collect(), declared }
 }
 
 fn parse_write(write: &Write) -> Result<policy::Write, String> {

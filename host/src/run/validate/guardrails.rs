@@ -9,6 +9,7 @@ use infraagent_guard::{
     pattern::{Glob, Pattern},
     policy::{Autonomy, Verb},
 };
+use infraagent_sandbox::notation::Entry;
 
 use super::{Escalation, Findings, WarningKind, autonomy, environment::Resolved as Site, platform::Platform};
 use crate::run::freeze;
@@ -18,7 +19,7 @@ const KNOWN_KEYS: &str = "autonomy, allowedActions, deniedActions, escalation, m
 /// The guardrails as the guard knows them.
 pub(super) struct Resolved {
     pub(super) autonomy: Autonomy,
-    pub(super) allowed: Vec<Pattern>,
+    pub(super) allowed: Option<Vec<Pattern>>,
     pub(super) denied: Vec<Pattern>,
     pub(super) escalation: Option<Escalation>,
 }
@@ -36,9 +37,9 @@ pub(super) fn resolve(
     for key in unknown.keys() {
         findings.problem(document, format!("spec.guardrails.{key}"), format!("unknown field: known here are {KNOWN_KEYS}"));
     }
-    let mut parse = |field: &str, entries: &[String]| -> Vec<Pattern> {
-        let parsed = entries.iter().enumerate().map(|(index, entry)| (index, Pattern::parse(entry)));
-        parsed.filter_map(|(index, pattern)| findings.take(document, format!("spec.guardrails.{field}[{index}]"), pattern)).collect()
+    let mut parse = |field: &str, entries: &[String]| -> Vec<Entry> {
+        let parsed = entries.iter().enumerate().map(|(index, entry)| (index, Entry::parse(entry)));
+        parsed.filter_map(|(index, entry)| findings.take(document, format!("spec.guardrails.{field}[{index}]"), entry)).collect()
     };
     let allowed = parse("allowedActions", allowed_actions);
     let denied = parse("deniedActions", denied_actions);
@@ -51,18 +52,16 @@ pub(super) fn resolve(
             format!("the platform's ceiling is `{}`: the agent's `{}` does not hold", effective.as_str(), asked.as_str()),
         );
     }
-    for pattern in &allowed {
-        if let Some(why) = cannot_match(pattern, site, Some(effective)) {
-            findings.warn(WarningKind::Guardrail, format!("`spec.guardrails.allowedActions`: `{pattern}` grants nothing: {why}"));
+    for entry in &allowed {
+        if let Some(why) = cannot_match(entry, site, Some(effective)) {
+            findings.warn(WarningKind::Guardrail, format!("`spec.guardrails.allowedActions`: `{entry}` grants nothing: {why}"));
         }
     }
-    for pattern in &denied {
+    for entry in &denied {
         // That nobody can do it anyway is no reason to doubt a denial; that no tool has this name is.
-        if pattern.verbs().is_empty() && !pattern.is_effective() {
-            findings.warn(
-                WarningKind::Guardrail,
-                format!("`spec.guardrails.deniedActions`: `{pattern}` denies nothing: no tool has this name"),
-            );
+        if entry.verbs().is_empty() && !entry.is_effective() {
+            findings
+                .warn(WarningKind::Guardrail, format!("`spec.guardrails.deniedActions`: `{entry}` denies nothing: no tool has this name"));
         }
     }
 
@@ -82,15 +81,18 @@ pub(super) fn resolve(
         }
         Escalation { target: escalation.target, channel, timeout: escalation.timeout.as_std(), on_timeout: escalation.on_timeout }
     });
+    // A list whose entries mean nothing is still a list: it allows nothing.
+    let allowed = (!allowed_actions.is_empty()).then(|| allowed.iter().flat_map(Entry::allows).cloned().collect());
+    let denied = denied.iter().flat_map(Entry::denies).cloned().collect();
     Resolved { autonomy: asked, allowed, denied, escalation }
 }
 
-/// Why a pattern matches nothing under contract, environment and autonomy, if so.
-fn cannot_match(pattern: &Pattern, site: &Site, autonomy: Option<Autonomy>) -> Option<String> {
-    if !pattern.is_effective() {
+/// Why an entry matches nothing under contract, environment and autonomy, if so.
+fn cannot_match(entry: &Entry, site: &Site, autonomy: Option<Autonomy>) -> Option<String> {
+    if !entry.is_effective() {
         return Some("no call of a skill has this verb on this target".to_owned());
     }
-    let tool = pattern.as_str().split_whitespace().next().unwrap_or_default();
+    let tool = entry.as_str().split_whitespace().next().unwrap_or_default();
     if tool.starts_with("http.") && site.guard.endpoints.is_empty() {
         return Some("the environment has no endpoints".to_owned());
     }
@@ -101,15 +103,15 @@ fn cannot_match(pattern: &Pattern, site: &Site, autonomy: Option<Autonomy>) -> O
             return Some(format!("the environment has no MCP server `{server}`"));
         }
     }
-    if let Some((_, _, Some(namespace), _)) = pattern.kubernetes_target()
+    if let Some((_, _, Some(namespace), _)) = entry.kubernetes_target()
         && !site.guard.namespaces.iter().any(|known: &Namespace| namespace.matches(known.as_str()))
     {
         return Some(format!("namespace `{namespace}` is not part of the environment"));
     }
     // From `recommend` on, what is beyond the autonomy can still be proposed.
     if autonomy == Some(Autonomy::Observe)
-        && !pattern.verbs().is_empty()
-        && pattern.verbs().iter().all(|verb: &Verb| verb.tier().needs() > Autonomy::Observe)
+        && !entry.verbs().is_empty()
+        && entry.verbs().iter().all(|verb: &Verb| verb.tier().needs() > Autonomy::Observe)
     {
         return Some("the autonomy is `observe`, which changes nothing".to_owned());
     }

@@ -6,7 +6,7 @@ use infraagent_api::{
     names::ModelTier,
 };
 
-use super::{Findings, Model, SecretKey, environment::Resolved, origin::Url, platform::Platform};
+use super::{Findings, Model, SecretKey, origin::Url, platform::Platform};
 use crate::{llm::endpoint::default_base, run::budget::Prices};
 
 /// The provider of recorded conversations: a flag of the command line, never something that a cluster is configured with.
@@ -17,7 +17,6 @@ pub(super) fn choose(
     configs: &[ModelTierConfig],
     tier: ModelTier,
     platform: &Platform,
-    site: &Resolved,
     findings: &mut Findings,
 ) -> Option<(Model, Option<u32>)> {
     let name = |config: &ModelTierConfig| config.metadata.name.clone().unwrap_or_default();
@@ -52,21 +51,10 @@ pub(super) fn choose(
     }
     let given = endpoint.as_deref().or(base_url.as_deref());
     let url = given.and_then(|given| findings.take(&document, at("endpoint"), Url::parse(given)));
-    let own = default_base(provider).filter(|_| given.is_none()).and_then(|own| Url::parse(own).ok());
-    match url.as_ref().or(own.as_ref()).map(Url::origin) {
-        Some(origin) => {
-            for (name, endpoint) in &site.guard.endpoints {
-                if endpoint.origin == origin {
-                    let message = format!("`{origin}` is the model provider of tier `{tier}`, which no endpoint may be");
-                    findings.problem(&site.document, format!("spec.endpoints.{name}.url"), message);
-                }
-            }
-        }
-        None if given.is_none() && provider != REPLAY => {
-            let message = format!("`{provider}` has no address of its own: write the base URL of its OpenAI-compatible API");
-            findings.problem(&document, at("endpoint"), message);
-        }
-        None => {}
+    if given.is_none() && default_base(provider).is_none() && provider != REPLAY {
+        let message = format!("`{provider}` has no address of its own: write the base URL of its OpenAI-compatible API");
+        findings.problem(&document, at("endpoint"), message);
+    }
     }
     let (key, auth_at) = match (auth, &config.spec.default_auth) {
         (Some(auth), _) => (key(auth), at("auth.type")),

@@ -4,15 +4,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use infraagent_guard::name::HttpPath;
 
-/// Names under which a cluster's own API server is reached.
-const API_SERVERS: [&str; 6] = [
-    "kubernetes",
-    "kubernetes.default",
-    "kubernetes.default.svc",
-    "kubernetes.default.svc.cluster.local",
-    "metadata.google.internal",
-    "metadata",
-];
+/// Names under which a cluster's own API server, or the metadata service of a cloud, is reached.
+const FORBIDDEN: [&str; 6] =
+    ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "metadata", "metadata.google.internal", "instance-data.ec2.internal"];
 
 /// A URL in parts, in canonical form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +44,8 @@ impl Url {
         }
         let (host, port) = split_port(authority).ok_or_else(|| bad("has no valid host and port"))?;
         let host = host.trim_end_matches('.').to_ascii_lowercase();
-        if API_SERVERS.contains(&host.as_str()) {
+        // A cluster may have any domain below `svc`.
+        if FORBIDDEN.contains(&host.as_str()) || host.starts_with("kubernetes.default.svc.") {
             return Err(bad("is an API server or a metadata service, which no endpoint may be"));
         }
         if address(&host).is_some_and(is_link_local) {
@@ -173,6 +168,7 @@ mod tests {
             "https://exämple.com/",
             "https://kubernetes.default.svc/",
             "https://KUBERNETES.default.svc./",
+            "https://kubernetes.default.svc.corp.example",
             "http://169.254.169.254/latest",
             "http://[fe80::1]/",
             "http://[::ffff:169.254.169.254]/",

@@ -103,7 +103,7 @@ fn tier(action: &policy::Action, environment: &Environment) -> Tier {
             let endpoints = environment.endpoints.iter().filter(|(name, _)| grant.endpoints.iter().any(|glob| glob.matches(name.as_str())));
             let listed = endpoints
                 .flat_map(|(_, endpoint)| &endpoint.writes)
-                .filter(|write| grant.methods.contains(&write.method.into()))
+                .filter(|write| grant.methods.contains(&write.method.method()))
                 .map(|write| write.tier);
             let asked = grant.methods.iter().any(|method| !method.reads()).then_some(Tier::ServiceMutation);
             listed.chain(asked).max()

@@ -41,7 +41,7 @@ fn a_run_that_is_right_has_its_meaning_and_no_warnings() {
     assert_eq!(namespaces, ["cart", "monitoring", "shop", "shop-staging"]);
     let endpoint = |name: &str| {
         let endpoint = policy.environment.endpoints.iter().find(|(key, _)| key.as_str() == name).unwrap().1;
-        (endpoint.origin.clone(), endpoint.base.clone(), endpoint.holds_data, endpoint.writes.len())
+        (endpoint.origin.to_string(), endpoint.base.clone(), endpoint.holds_data, endpoint.writes.len())
     };
     assert_eq!(endpoint("grafana"), ("http://grafana.monitoring.svc:3000".to_owned(), "/api".to_owned(), false, 0));
     assert_eq!(endpoint("github"), ("https://api.github.com".to_owned(), String::new(), false, 1));

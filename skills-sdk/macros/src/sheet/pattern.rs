@@ -13,13 +13,23 @@ pub(super) fn verbs(tool: &str, pattern: Option<&str>) -> Result<Vec<Verb>, Stri
     };
     let (system, name) = tool.split_once('.').ok_or_else(|| unknown(tool))?;
     match system {
-        "kubectl" => kubectl(tool, name, rest),
+        "kubectl" | "gitops" => {
+            let verbs = cluster(tool, name, rest)?;
+            let target =
+                if name == "rollout" { rest.trim_start().split_once(char::is_whitespace).map_or("", |(_, target)| target) } else { rest };
+            check_target(tool, name, target)?;
+            Ok(verbs)
+        }
         "http" => match name {
+            _ if !rest.trim().is_empty() && !rest.trim().starts_with(['/', '*']) => Err(format!(
+                "`{}` is not a path: a sheet names endpoints of the environment, never URLs: write `http: {{ endpoints, methods, paths }}`",
+                rest.trim()
+            )),
             "get" | "head" => Ok(vec![Verb::HttpRead]),
             "post" | "put" | "patch" => Ok(vec![Verb::HttpMutation]),
             _ => Err(format!("`{tool}` can mean nothing: there are http.get, http.head, http.post, http.put, http.patch")),
         },
-        "mcp" if name.split_once('.').is_some_and(|(server, tool)| !server.is_empty() && !tool.is_empty()) => {
+        "mcp" if rest.trim().is_empty() && name.split_once('.').is_some_and(|(server, tool)| !server.is_empty() && !tool.is_empty()) => {
             Ok(vec![Verb::McpRead, Verb::McpMutation])
         }
         "mcp" => Err(format!("`{tool}` can mean nothing: write `mcp.<server>.<tool>`")),
@@ -27,15 +37,51 @@ pub(super) fn verbs(tool: &str, pattern: Option<&str>) -> Result<Vec<Verb>, Stri
     }
 }
 
-fn kubectl(tool: &str, name: &str, rest: &str) -> Result<Vec<Verb>, String> {
+/// A sheet names a kind; whether its verbs can be used on it is for the host to say.
+fn check_target(tool: &str, name: &str, target: &str) -> Result<(), String> {
+    let mut words = target.split_whitespace();
+    let (mut positional, mut replicas) = (Vec::new(), false);
+    while let Some(word) = words.next() {
+        match word {
+            "-n" | "--namespace" => {
+                words.next().ok_or_else(|| format!("`{tool}`: `-n` needs a namespace"))?;
+            }
+            word if word.starts_with("--namespace=") => {}
+            word if word.starts_with("--replicas=") => replicas = true,
+            word if word.starts_with('-') => return Err(format!("`{tool}` has no option `{word}`")),
+            word => positional.push(word),
+        }
+    }
+    // After `logs` and `evict` a lone word is a pod.
+    let lone_is_name = matches!(name, "logs" | "evict");
+    let kind = positional.first().map(|word| word.split('/').next().unwrap_or_default());
+    if positional.len() > 2 || kind.is_none_or(|kind| kind.is_empty() || (kind.contains('*') && !(lone_is_name && positional != ["*"]))) {
+        return Err(format!("`{tool}` names no kind: write one, such as `deployment/*`, or use the form with `kubernetes`"));
+    }
+    if name == "scale" && !replicas {
+        return Err(format!(
+            "`{tool}` cannot say how far: add `--replicas=N`, or write `kubernetes: {{ verb: scale, ..., replicas: {{ min, max }} }}`"
+        ));
+    }
+    Ok(())
+}
+
+fn cluster(tool: &str, name: &str, rest: &str) -> Result<Vec<Verb>, String> {
+    if tool.starts_with("gitops.") {
+        return if name == "sync" { Ok(vec![Verb::RequestSync]) } else { Err(unknown(tool)) };
+    }
     Ok(match name {
         "get" => vec![Verb::Get, Verb::List, Verb::Wait],
-        "describe" | "top" => vec![Verb::Get, Verb::List],
+        "describe" | "top" => vec![Verb::Get, Verb::List, Verb::Wait],
+        "wait" => vec![Verb::Wait],
+        "evict" => vec![Verb::Evict],
+        "scale" => vec![Verb::Scale],
         "logs" => vec![Verb::Logs],
         "delete" => vec![Verb::Delete],
-        "drain" => vec![Verb::Evict, Verb::Cordon],
-        "scale" => {
-            return Err("`kubectl.scale` cannot say how far; write `kubernetes: { verb: scale, ..., replicas: { min, max } }`".to_owned());
+        "drain" | "cordon" | "uncordon" => {
+            return Err(
+                "drain and cordon cannot say which nodes: write `kubernetes: { verb: cordon, nodes: { matchLabels: {...} } }`".to_owned()
+            );
         }
         "rollout" => match rest.split_whitespace().next() {
             Some("restart") => vec![Verb::Restart],
@@ -50,6 +96,6 @@ fn kubectl(tool: &str, name: &str, rest: &str) -> Result<Vec<Verb>, String> {
 
 fn unknown(tool: &str) -> String {
     format!(
-        "`tool: {tool}` can mean nothing: there are kubectl.get, describe, logs, top, delete, drain, rollout, http.<method>, mcp.<server>.<tool>"
+        "`tool: {tool}` can mean nothing: there are kubectl.get, describe, logs, top, wait, delete, scale, evict, rollout, gitops.sync, http.<method>, mcp.<server>.<tool>"
     )
 }

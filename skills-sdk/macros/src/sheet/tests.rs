@@ -28,30 +28,67 @@ fn every_target_form_declares_its_verbs() {
         Wait,
     };
     let table: &[(&str, &[Verb])] = &[
-        ("kubernetes: { verb: read, resources: [pods] }", &[Get, List, Wait]),
-        ("kubernetes: { verb: [list, get, list], resources: [pods] }", &[Get, List]),
-        ("kubernetes: { verb: logs }", &[Logs]),
-        ("kubernetes: { verb: wait, resources: [jobs.batch] }", &[Wait]),
+        ("kubernetes: { verb: read, resources: [pods], namespaces: [apps] }", &[Get, List, Wait]),
+        ("kubernetes: { verb: [list, get, list], resources: [pods], namespaces: [apps] }", &[Get, List]),
+        ("kubernetes: { verb: logs, namespaces: [apps] }", &[Logs]),
+        ("kubernetes: { verb: wait, resources: [jobs.batch], namespaces: [apps] }", &[Wait]),
         ("kubernetes: { verb: restart, resources: [deployments.apps], namespaces: [apps] }", &[Restart]),
-        ("kubernetes: { verb: scale, resources: [deployments.apps], replicas: { min: 1, max: 5 } }", &[Scale]),
-        ("kubernetes: { verb: pause, resources: [deployments.apps] }", &[Pause]),
-        ("kubernetes: { verb: evict }", &[Evict]),
+        ("kubernetes: { verb: scale, resources: [deployments.apps], replicas: { min: 1, max: 5 }, namespaces: [apps] }", &[Scale]),
+        ("kubernetes: { verb: pause, resources: [deployments.apps], namespaces: [apps] }", &[Pause]),
+        ("kubernetes: { verb: evict, namespaces: [apps] }", &[Evict]),
         ("kubernetes: { verb: cordon, nodes: { matchLabels: { pool: apps } } }", &[Cordon]),
-        ("kubernetes: { verb: request-sync, resources: [applications.argoproj.io] }", &[RequestSync]),
-        ("kubernetes: { verb: delete, resources: [jobs.batch] }", &[Delete]),
-        ("kubernetes: { verb: rollback, resources: [deployments.apps] }", &[Rollback]),
+        ("kubernetes: { verb: request-sync, resources: [applications.argoproj.io], namespaces: [apps] }", &[RequestSync]),
+        ("kubernetes: { verb: delete, resources: [jobs.batch], namespaces: [apps] }", &[Delete]),
+        ("kubernetes: { verb: rollback, resources: [deployments.apps], namespaces: [apps] }", &[Rollback]),
         ("http: { endpoints: ['*'], methods: [GET, HEAD], paths: ['/**'] }", &[HttpRead]),
         ("http: { endpoints: [ci], methods: [POST, GET, PUT, PATCH], paths: ['/**'] }", &[HttpRead, HttpMutation]),
         ("mcp: { server: k8sgpt, tools: [analyze] }", &[McpRead, McpMutation]),
-        ("tool: kubectl.get", &[Get, List, Wait]),
+        ("tool: kubectl.get\n    pattern: kubectl.get pods", &[Get, List, Wait]),
         ("tool: kubectl.rollout\n    targetPattern: kubectl.rollout restart deployment/*", &[Restart]),
-        ("tool: kubectl.drain", &[Evict, Cordon]),
         ("tool: mcp.k8sgpt.analyze", &[McpRead, McpMutation]),
         ("tool: http.get", &[HttpRead]),
     ];
     for (target, expected) in table {
         assert_eq!(verbs(target).as_deref(), Ok(*expected), "{target}");
     }
+}
+
+/// See `table.yaml`.
+#[derive(serde::Deserialize)]
+struct Table {
+    good: Vec<Good>,
+    bad: Vec<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct Good {
+    action: String,
+    functions: Vec<String>,
+}
+
+#[test]
+fn the_sheet_is_read_as_the_host_reads_it() {
+    let table: Table = serde_saphyr::from_str(include_str!("table.yaml")).expect("the table");
+    let sheet = |action: &str| {
+        let fields = action.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or(action).trim();
+        let comma = if fields.is_empty() { "" } else { ", " };
+        Sheet::parse(&format!("actions:\n  - {{ id: act, description: Acts.{comma}{fields} }}\n"))
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    for Good { action, functions } in table.good {
+        let sheet = sheet(&action).unwrap_or_else(|error| panic!("{action}: {error}"));
+        let mut found: Vec<String> = sheet.actions.iter().flat_map(|action| &action.verbs).map(|verb| verb.function()).collect();
+        let mut expected = functions;
+        found.sort();
+        expected.sort();
+        assert_eq!(found, expected, "{action}");
+        seen.extend(found);
+    }
+    assert!(table.bad.len() > 50);
+    for action in table.bad {
+        assert!(sheet(&action).is_err(), "{action}");
+    }
+    assert_eq!(seen, Verb::ALL.into_iter().map(Verb::function).collect(), "every verb of the macros is in the table");
 }
 
 #[test]
@@ -61,7 +98,7 @@ state: true
 actions:
   - id: restart-deployment
     description: Rolling restart
-    kubernetes: { verb: restart, resources: [deployments.apps] }
+    kubernetes: { verb: restart, resources: [deployments.apps], namespaces: [apps] }
     tier: destructive-mutation
     cooldown: 1h30m
     dataImpact: possible
@@ -77,7 +114,7 @@ actions:
 #[test]
 fn mistakes_are_named() {
     let action = |rest: &str| format!("actions:\n  - id: a\n{rest}");
-    let restart = "    kubernetes: { verb: restart, resources: [deployments.apps] }\n";
+    let restart = "    kubernetes: { verb: restart, resources: [deployments.apps], namespaces: [apps] }\n";
     let table = [
         ("actons: []\n".to_owned(), "actons"),
         ("{}".to_owned(), "actions"),
@@ -86,8 +123,11 @@ fn mistakes_are_named() {
         (action("    kubernetes: { verb: patch, resources: [pods] }"), "unknown verb `patch`"),
         (action("    kubernetes: { verb: list, resources: ['*'] }"), "no `*`"),
         (action("    kubernetes: { verb: list }"), "`resources` is missing"),
-        (action("    kubernetes: { verb: scale, resources: [deployments.apps] }"), "`scale` needs `replicas"),
-        (action("    kubernetes: { verb: scale, resources: [deployments.apps], replicas: { min: 3, max: 1 } }"), "greater"),
+        (action("    kubernetes: { verb: scale, resources: [deployments.apps], namespaces: [apps] }"), "`scale` needs `replicas"),
+        (
+            action("    kubernetes: { verb: scale, resources: [deployments.apps], namespaces: [apps], replicas: { min: 3, max: 1 } }"),
+            "greater",
+        ),
         (action("    kubernetes: { verb: cordon }"), "`cordon` needs `nodes"),
         (action("    http: { endpoints: [a], methods: [DELETE], paths: ['/'] }"), "DELETE"),
         (action("    description: no target"), "exactly one target"),

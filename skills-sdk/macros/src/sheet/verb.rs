@@ -22,6 +22,48 @@ pub(crate) enum Verb {
 }
 
 impl Verb {
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 16] = [
+        Self::Get,
+        Self::List,
+        Self::Logs,
+        Self::Wait,
+        Self::Restart,
+        Self::Scale,
+        Self::Pause,
+        Self::Evict,
+        Self::Cordon,
+        Self::RequestSync,
+        Self::Delete,
+        Self::Rollback,
+        Self::HttpRead,
+        Self::HttpMutation,
+        Self::McpRead,
+        Self::McpMutation,
+    ];
+
+    /// The imported function that it goes through: interface and name.
+    #[cfg(test)]
+    pub(crate) fn function(self) -> String {
+        let interface = match (self, self.tier()) {
+            (Self::HttpRead, _) => return "http-read.send".to_owned(),
+            (Self::HttpMutation, _) => return "http-mutation.send".to_owned(),
+            (Self::McpRead, _) => return "mcp-read.call-tool".to_owned(),
+            (Self::McpMutation, _) => return "mcp-mutation.call-tool".to_owned(),
+            (_, Some(Tier::ServiceMutation)) => "kubernetes-service-mutation",
+            (_, Some(Tier::DestructiveMutation)) => "kubernetes-destructive-mutation",
+            (_, Some(Tier::Read) | None) => "kubernetes-read",
+        };
+        let mut name = String::new();
+        for (at, letter) in self.type_name().char_indices() {
+            if at > 0 && letter.is_ascii_uppercase() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        format!("{interface}.{name}")
+    }
+
     /// The name of the type in `skills_sdk::verb`, and of the variant in `skills_sdk::sheet::Verb`.
     pub(crate) fn type_name(self) -> &'static str {
         match self {

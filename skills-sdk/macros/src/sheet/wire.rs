@@ -5,7 +5,16 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::verb::{Tier, Verb};
-use super::{Action, Scope, pattern, type_name};
+use super::{Action, Scope, kinds, pattern, type_name};
+
+/// The most pre-conditions of one action.
+const MAX_PRECONDITIONS: usize = 8;
+/// The longest text, in bytes.
+const MAX_TEXT: usize = 1024;
+/// The most entries of one list.
+const MAX_LIST: usize = 64;
+/// Seven days.
+const MAX_COOLDOWN_SECONDS: f64 = 604_800.0;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -66,6 +75,8 @@ struct Kubernetes {
     resources: Vec<String>,
     #[serde(default)]
     namespaces: Vec<String>,
+    #[serde(default)]
+    names: Vec<String>,
     replicas: Option<Replicas>,
     nodes: Option<Nodes>,
 }
@@ -123,17 +134,20 @@ impl WireAction {
             duration(cooldown)?;
         }
         for PreCondition { cel, message } in &self.pre_conditions {
-            if cel.trim().is_empty() || message.trim().is_empty() {
-                return Err("a pre-condition needs `cel` and `message`".to_owned());
+            if !is_text(cel) || !is_text(message) {
+                return Err(format!("a pre-condition needs `cel` and `message`, at most {MAX_TEXT} bytes each"));
             }
         }
         if let Some(Rollback { description, automatic }) = &self.rollback {
             if *automatic {
                 return Err("`rollback.automatic: true` is not possible: a rollback is a decision of its own".to_owned());
             }
-            if description.trim().is_empty() {
-                return Err("`rollback` needs a `description`".to_owned());
+            if !is_text(description) {
+                return Err(format!("`rollback` needs a `description` of at most {MAX_TEXT} bytes"));
             }
+        }
+        if self.description.as_ref().is_some_and(|description| description.len() > MAX_TEXT) {
+            return Err(format!("`description` is longer than {MAX_TEXT} bytes"));
         }
         if self.tool.is_none() && (self.pattern.is_some() || self.target_pattern.is_some()) {
             return Err("`pattern` and `targetPattern` belong to the form with `tool`".to_owned());
@@ -152,6 +166,17 @@ impl WireAction {
             }
             _ => return Err("give exactly one target: `kubernetes`, `http`, `mcp` or `tool`".to_owned()),
         };
+        let changes = verbs.iter().any(|verb| !matches!(verb.tier(), Some(Tier::Read)) && *verb != Verb::HttpRead);
+        if self.cooldown.is_some() && !changes {
+            return Err("`cooldown` belongs to an action that changes something".to_owned());
+        }
+        let changes_an_object = verbs.iter().any(|verb| verb.tier().is_some_and(|tier| tier > Tier::Read));
+        if !self.pre_conditions.is_empty() && !changes_an_object {
+            return Err("`preConditions` look at the object that is changed: they belong to a mutating `kubernetes` action".to_owned());
+        }
+        if self.pre_conditions.len() > MAX_PRECONDITIONS {
+            return Err(format!("more than {MAX_PRECONDITIONS} pre-conditions"));
+        }
         let lowest = verbs.iter().filter_map(|verb| verb.tier()).max();
         if let (Some(tier), Some(lowest)) = (self.tier, lowest)
             && tier < lowest
@@ -180,10 +205,13 @@ impl Kubernetes {
         if self.resources.iter().any(|resource| resource.contains('*')) {
             return Err("`resources` are listed one by one (`pods`, `deployments.apps`); there is no `*`".to_owned());
         }
-        let cordons = verbs.contains(&Verb::Cordon);
-        if self.resources.is_empty() && verbs.iter().any(|verb| !matches!(verb, Verb::Cordon | Verb::Evict | Verb::Logs)) {
-            return Err("`resources` is missing: list them as RBAC does, like `[pods, deployments.apps]`".to_owned());
+        if self.resources.len().max(self.namespaces.len()).max(self.names.len()) > MAX_LIST {
+            return Err(format!("a list has more than {MAX_LIST} entries"));
         }
+        if let Some(bad) = self.names.iter().find(|name| !is_glob(name)) {
+            return Err(format!("`names` takes names with `*`, such as `web-*`: `{bad}` is none"));
+        }
+        kinds::check(&verbs, &self.resources, &self.namespaces)?;
         let replicas = match (self.replicas, verbs.contains(&Verb::Scale)) {
             (Some(Replicas { min, max }), true) if min <= max => Some((min, max)),
             (Some(_), true) => return Err("`replicas.min` is greater than `replicas.max`".to_owned()),
@@ -191,8 +219,11 @@ impl Kubernetes {
             (Some(_), false) => return Err("`replicas` belongs to the verb `scale`".to_owned()),
             (None, false) => None,
         };
-        if cordons && self.nodes.as_ref().is_none_or(|nodes| nodes.match_labels.is_empty()) {
-            return Err("`cordon` needs `nodes: { matchLabels: {...} }`".to_owned());
+        match (self.nodes, verbs.contains(&Verb::Cordon)) {
+            (Some(nodes), true) if !nodes.match_labels.is_empty() => {}
+            (_, true) => return Err("`cordon` needs `nodes: { matchLabels: {...} }`".to_owned()),
+            (Some(_), false) => return Err("`nodes` belongs to the verb `cordon`".to_owned()),
+            (None, false) => {}
         }
         Ok((verbs, Scope { resources: self.resources, namespaces: self.namespaces, replicas, ..Scope::default() }))
     }
@@ -202,6 +233,15 @@ impl Http {
     fn parse(self) -> Result<(Vec<Verb>, Scope), String> {
         if self.endpoints.is_empty() || self.methods.is_empty() || self.paths.is_empty() {
             return Err("`http` needs `endpoints`, `methods` and `paths`, none of them empty".to_owned());
+        }
+        if self.endpoints.len().max(self.paths.len()).max(self.methods.len()) > MAX_LIST {
+            return Err(format!("a list has more than {MAX_LIST} entries"));
+        }
+        if let Some(bad) = self.paths.iter().find(|path| !is_glob(path) || !(path.starts_with('/') || *path == "*" || *path == "**")) {
+            return Err(format!("`{bad}` is not a path: it begins with `/`, and `/**` is everything"));
+        }
+        if let Some(bad) = self.endpoints.iter().find(|endpoint| !is_glob(endpoint)) {
+            return Err(format!("`{bad}` is not the name of an endpoint"));
         }
         let mut verbs: Vec<Verb> = self.methods.iter().map(|method| method.verb()).collect();
         verbs.sort_unstable();
@@ -214,8 +254,8 @@ impl Http {
 impl Mcp {
     /// Whether a tool reads or changes something is for the environment to say, so the action declares both verbs.
     fn parse(self) -> Result<(Vec<Verb>, Scope), String> {
-        if self.server.is_empty() || self.tools.is_empty() {
-            return Err("`mcp` needs a `server` and at least one of its `tools`".to_owned());
+        if !is_label(&self.server) || self.tools.is_empty() || self.tools.len() > MAX_LIST || !self.tools.iter().all(|tool| is_glob(tool)) {
+            return Err(format!("`mcp` needs the name of a `server` and 1 to {MAX_LIST} of its `tools`"));
         }
         Ok((vec![Verb::McpRead, Verb::McpMutation], Scope { server: Some(self.server), tools: self.tools, ..Scope::default() }))
     }
@@ -240,15 +280,36 @@ impl Method {
     }
 }
 
-/// Durations as Go writes them: `90s`, `5m`, `1h30m`. A day has no unit there, so `1d` is an error instead of nothing.
+/// Texts for people are not empty, and short.
+fn is_text(text: &str) -> bool {
+    !text.trim().is_empty() && text.len() <= MAX_TEXT
+}
+
+fn is_glob(text: &str) -> bool {
+    (1..=512).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn is_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// Durations as Go writes them: `90s`, `5m`, `1h30m`, `1.5h`. A day has no unit there, so `1d` is an error instead of nothing.
 fn duration(text: &str) -> Result<(), String> {
-    let fail = || format!("`cooldown: {text}` is not a duration; write it like `90s`, `5m` or `1h30m`");
-    let mut rest = text;
+    let fail = || format!("`cooldown: {text}` is not a duration of at most 168h; write it like `90s`, `5m` or `1h30m` (a day is `24h`)");
+    let units = [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
+    let (mut rest, mut seconds) = (text, 0.0);
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|&at| at > 0).ok_or_else(fail)?;
-        let (_, tail) = rest.split_at(digits);
-        let unit = ["ms", "h", "m", "s"].into_iter().find(|unit| tail.starts_with(unit)).ok_or_else(fail)?;
-        rest = tail.strip_prefix(unit).ok_or_else(fail)?;
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|&at| at > 0).ok_or_else(fail)?;
+        let (number, tail) = rest.split_at(end);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let short = |digits: &str| (1..=9).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        if !short(whole) || !short(fraction) {
+            return Err(fail());
+        }
+        let (after, unit) = units.iter().find_map(|(name, unit)| tail.strip_prefix(name).map(|after| (after, unit))).ok_or_else(fail)?;
+        seconds += number.parse::<f64>().map_err(|_| fail())? * unit;
+        rest = after;
     }
-    if text.is_empty() { Err(fail()) } else { Ok(()) }
+    if seconds > 0.0 && seconds <= MAX_COOLDOWN_SECONDS { Ok(()) } else { Err(fail()) }
 }
