@@ -55,7 +55,6 @@ pub(super) fn choose(
         let message = format!("`{provider}` has no address of its own: write the base URL of its OpenAI-compatible API");
         findings.problem(&document, at("endpoint"), message);
     }
-    }
     let (key, auth_at) = match (auth, &config.spec.default_auth) {
         (Some(auth), _) => (key(auth), at("auth.type")),
         (None, Some(auth)) => (key(auth), "spec.defaultAuth.type".to_owned()),
