@@ -35,7 +35,7 @@
 //!
 //! # Guarantees
 //!
-//! * At any instant, also after the process was killed, the file is a whole, valid AgentRun.
+//! * At any instant, also after the process was killed, the file or object is a whole, valid AgentRun.
 //! * A change without a durable intent does not compile: the constructor of [`Recorded`] is private here.
 //! * Entries are never dropped or shortened once they are sealed, and the bounds of [`bound`] hold by construction.
 //! * Nothing is written before it went through the [`Redactor`].
@@ -58,7 +58,7 @@ pub mod redact;
 pub mod sink;
 mod terminal;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tool;
 pub mod verify;
 
@@ -67,7 +67,7 @@ pub use journal::{Closing, Journal, Setup};
 pub use key::{AuditKey, PublicKey};
 pub use outcome::MutationOutcome;
 pub use redact::Redactor;
-pub use sink::{FileSink, Sink};
+pub use sink::{ClusterSink, FileSink, Sink};
 pub use terminal::{escape_terminal, escape_terminal_lines};
 pub use tool::{End, ToolEntry, ToolOutcome};
 

@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand.
 
 pub mod audit;
+pub mod crds;
 pub mod run;
 pub mod skill;
 
@@ -21,13 +22,15 @@ struct Cli {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Run one agent once
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Work with skills: make, build, inspect and check them
     #[command(subcommand)]
     Skill(skill::Command),
     /// Verify the record of a run
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Print the definitions of the custom resources
+    Crds(crds::Args),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -41,9 +44,10 @@ enum Command {
 /// Parses the arguments, runs the subcommand, and turns its end into an exit code.
 pub async fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Run(args) => run::main(args).await,
+        Command::Run(args) => run::main(*args).await,
         Command::Skill(command) => skill::main(command).await,
         Command::Audit(command) => audit::main(command),
+        Command::Crds(args) => crds::main(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "infraagent", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

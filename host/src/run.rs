@@ -2,7 +2,7 @@
 //!
 //! | step | file | may touch |
 //! |---|---|---|
-//! | [`dereference`] | the documents and components that the run is made of | files |
+//! | [`dereference`] | the documents, Secrets and components that the run is made of | files, or a client |
 //! | [`validate`] | custom resources and manifests become one [`ValidatedRun`] | nothing |
 //! | [`prompt`] | what the model is told | nothing |
 //! | [`converse`] | the model asks, [`tools::Tools`] answers, [`budget`] bounds both | provider, tools |
@@ -28,7 +28,7 @@ pub mod schema;
 pub mod tools;
 pub mod validate;
 
-use infraagent_api::run::Head;
+use infraagent_api::run::{Head, RunPhase};
 use jiff::Timestamp;
 
 use self::{
@@ -42,10 +42,16 @@ use crate::{
     llm::Provider,
 };
 
-/// Holds the conversation and draws the conclusion. The record is not closed yet: see [`close`].
-pub async fn execute<T: Tools>(run: &ValidatedRun, provider: &Provider, tools: &T, observer: &Observer) -> Conclusion {
+/// Holds the conversation and draws the conclusion; `stop` names a signal that ends it early. The record is not closed yet: see [`close`].
+pub async fn execute<T: Tools>(
+    run: &ValidatedRun,
+    provider: &Provider,
+    tools: &T,
+    observer: &Observer,
+    stop: impl Future<Output = &'static str>,
+) -> Conclusion {
     observer.tell(&Event::Started(started(run)));
-    let transcript = converse::converse(run, provider, tools, observer).await;
+    let transcript = converse::converse(run, provider, tools, observer, stop).await;
     let record = tools.record().await;
     let conclusion = report::conclude(run, &transcript, &record.actions, &record.findings, Timestamp::now());
     observer.tell(&Event::Ended(ended(&conclusion, &transcript)));
@@ -61,6 +67,12 @@ pub async fn close(journal: &Journal, conclusion: Conclusion) -> Result<Head, au
     journal.finish(Closing { phase, report, usage, guardrails: Some(guardrails), conditions }).await
 }
 
+/// Closes the record of a run that could not start, so that nobody takes it for one that is still running.
+pub async fn abandon(journal: &Journal, why: &str) -> Result<Head, audit::Error> {
+    let closing = Closing { phase: RunPhase::Failed, conditions: vec![report::not_started(why, Timestamp::now())], ..Closing::default() };
+    journal.finish(closing).await
+}
+
 fn started(run: &ValidatedRun) -> Started {
     Started {
         run: run.run.name.clone(),
@@ -70,8 +82,17 @@ fn started(run: &ValidatedRun) -> Started {
         model: run.model.id(),
         autonomy: (run.effective_autonomy().as_str().to_owned(), run.policy().autonomy.as_str().to_owned()),
         skills: run.skills.iter().map(|skill| (format!("{} {}", skill.name, skill.version), skill.tools.len())).collect(),
-        warnings: run.warnings.iter().map(|Warning { kind: _, message }| message.clone()).collect(),
+        warnings: run
+            .warnings
+            .iter()
+            .map(|Warning { kind: _, message }| message.clone())
+            .chain(run.unsupported.iter().map(unsupported))
+            .collect(),
     }
+}
+
+fn unsupported(field: &String) -> String {
+    format!("{field}: is not supported yet and has no effect; calls that need it answer `unavailable`")
 }
 
 fn ended(conclusion: &Conclusion, transcript: &converse::Transcript) -> Ended {

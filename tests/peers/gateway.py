@@ -38,7 +38,7 @@ class Proxy:
         self.log = open(self.folder / "proxy.log", "w")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT, env=environment)
         url = f"http://127.0.0.1:{self.port}"
-        for _ in range(240):
+        for _ in range(600):
             try:
                 urllib.request.urlopen(f"{url}/health/liveliness", timeout=2)
                 return url

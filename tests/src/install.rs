@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::Namespace;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::{api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams},
     discovery::{Scope, pinned_kind},
-    runtime::{conditions, wait::await_condition},
+    runtime::{conditions, wait::Condition as _},
 };
 use serde_json::{Value, json};
 
@@ -71,7 +70,10 @@ impl ControlPlane {
                 apply(&client, document).await.unwrap_or_else(|error| panic!("the API server refuses {name}: {error}"));
             }
             for name in documents.iter().filter_map(|document| document["metadata"]["name"].as_str()) {
-                await_condition(definitions.clone(), name, conditions::is_crd_established()).await.expect("watchable");
+                let definitions = &definitions;
+                let is_served = conditions::is_crd_established();
+                let served = || async { is_served.matches_object(definitions.get_opt(name).await.ok()?.as_ref()).then_some(()) };
+                eventually(&format!("{name} is served"), served).await;
             }
         };
         self.crds.get_or_init(install).await;

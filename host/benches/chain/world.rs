@@ -79,7 +79,7 @@ impl World {
         let snapshot = Snapshot::load(&self.folder.join("snapshot"), RUN, &scope.scope.environment, None)?;
         Ok(Arc::new(Shared {
             lookup: Lookup::fixed(Arc::clone(&self.run)),
-            executor: Executor::Snapshot(snapshot),
+            executor: Executor::Snapshot(Box::new(snapshot)),
             http: None,
             journal,
             redactor,

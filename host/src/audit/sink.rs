@@ -1,5 +1,7 @@
 //! Where the record is kept. A write that returns is durable.
 
+pub mod cluster;
+
 use std::{
     ffi::OsString,
     fs::{File, Permissions},
@@ -12,12 +14,15 @@ use std::{
 use infraagent_api::AgentRun;
 
 use super::document;
+pub use cluster::ClusterSink;
 
 /// Where the record is kept. Exhaustive: whoever handles sinks handles all of them.
 #[derive(Debug)]
 pub enum Sink {
     /// A file of this machine.
     File(FileSink),
+    /// An AgentRun object on an API server.
+    Cluster(ClusterSink),
 }
 
 impl Sink {
@@ -25,6 +30,7 @@ impl Sink {
     pub(crate) async fn write(&self, version: u64, run: &AgentRun) -> Result<(), Error> {
         match self {
             Self::File(sink) => sink.write(version, run).await,
+            Self::Cluster(sink) => sink.write(version, run).await,
         }
     }
 }
@@ -44,6 +50,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The API server, or somebody else who wrote there, stood in the way.
+    #[error(transparent)]
+    Cluster(#[from] cluster::Error),
     /// The document does not serialise.
     #[error("cannot write the record: {0}")]
     Document(#[from] document::Unreadable),

@@ -3,6 +3,6 @@
 mod bounds;
 mod crash;
 mod random;
-mod support;
+pub(crate) mod support;
 mod tamper;
 mod writing;

@@ -53,7 +53,7 @@ pub enum Cooldowns {
     /// In this process, for an offline run.
     Memory(InMemory),
     /// In the cluster, shared by all agents.
-    Leases(Leases),
+    Leases(Box<Leases>),
 }
 
 /// Why an action may not be used now.

@@ -20,7 +20,7 @@ use crate::audit::Recorded;
 #[derive(Debug)]
 pub enum Executor {
     /// A cluster in memory.
-    Snapshot(Snapshot),
+    Snapshot(Box<Snapshot>),
     /// A real cluster.
     Kubernetes(Box<Kubernetes>),
 }
@@ -29,7 +29,7 @@ impl Executor {
     /// What a screened mutation would do. None for reads.
     pub async fn facts<P: Preconditions>(&self, context: &facts::Context<'_, P>, screened: &Screened) -> Option<Facts> {
         match self {
-            Self::Snapshot(snapshot) => facts::gather(snapshot, context, screened).await,
+            Self::Snapshot(snapshot) => facts::gather(&**snapshot, context, screened).await,
             Self::Kubernetes(kubernetes) => kubernetes.facts(context, screened).await,
         }
     }

@@ -25,8 +25,10 @@ macro_rules! on_both {
 
 mod consequences;
 mod effects;
+mod equal;
 mod live;
 mod loading;
+mod mocked;
 mod reads;
 mod simulated;
 
@@ -37,9 +39,9 @@ use infraagent_guard::{
     call::{Disposable, Effect, Get, Mutation, Read, Scalable, Scale, Target, Victim, Wait, Workload},
     checks::Code,
     decide,
-    facts::Facts,
+    facts::{Conditions, Fact, Facts, Seen},
     name::{ActionId, GroupResource, Namespace, ObjectName, ResourceVersion, ToolName, Uid},
-    permit::{Allowed, Permit},
+    permit::{Allowed, Observed, Permit},
     policy::{Action, Environment, Grant, KubernetesGrant, Platform, Precondition, Scope, Sheet, Suspend, Tool, Verb},
     screen,
 };
@@ -170,11 +172,13 @@ pub(crate) struct Bench<'e, E> {
     pub(crate) preconditions: Vec<Precondition>,
     pub(crate) cooldown_seconds: u32,
     pub(crate) cooldowns: Cooldowns,
+    /// The time of the decisions.
+    pub(crate) now: Timestamp,
 }
 
 impl<'e, E: Cluster> Bench<'e, E> {
     pub(crate) fn new(executor: &'e E) -> Self {
-        Self { executor, data: Vec::new(), preconditions: Vec::new(), cooldown_seconds: 0, cooldowns: Cooldowns::in_memory() }
+        Self { executor, data: Vec::new(), preconditions: Vec::new(), cooldown_seconds: 0, cooldowns: Cooldowns::in_memory(), now: now() }
     }
 
     fn shop(&self) -> Namespace {
@@ -258,7 +262,7 @@ impl<'e, E: Cluster> Bench<'e, E> {
             cluster: &scope.cluster,
             data: &self.data,
             cooldowns: &self.cooldowns,
-            now: now(),
+            now: self.now,
             preconditions: &Literal,
         };
         let facts = self.executor.gather(&context, &screened).await;
@@ -287,6 +291,35 @@ impl<'e, E: Cluster> Bench<'e, E> {
             Decision::Allow(Allowed::Mutation(permit)) => Ok(permit),
             Decision::Deny(denial) => Err(format!("{:?} {}", denial.code, denial.detail.unwrap_or_default())),
             Decision::Allow(Allowed::Ambient(_) | Allowed::Read(_)) | Decision::Propose(_) => Err("not a permit for a change".to_owned()),
+        }
+    }
+
+    /// A permit from a guard that was told that everything is clear.
+    pub(crate) async fn forced(&self, effect: Effect) -> Permit<Mutation> {
+        let effect = self.here(effect);
+        let (kind, namespace, name) = facts::target(&effect).unwrap();
+        let target = self.executor.get(&kind.unwrap(), namespace, name).await.unwrap();
+        let clear = || Fact::Clear;
+        let facts = Facts {
+            target: Seen::Present(Observed {
+                uid: Uid::parse(target["metadata"]["uid"].as_str().unwrap()).unwrap(),
+                resource_version: ResourceVersion::parse(target["metadata"]["resourceVersion"].as_str().unwrap()).unwrap(),
+            }),
+            ephemeral_volume: clear(),
+            terminating_claim: clear(),
+            claim_retention: clear(),
+            dependants: clear(),
+            declared_data: clear(),
+            finalizers: clear(),
+            database_operator: clear(),
+            node: clear(),
+            preconditions: Conditions::Hold,
+            cooldown: clear(),
+        };
+        let screened = self.screen("change", Call::Mutation(Mutation { effect, reason: "forced".to_owned() }));
+        match decide(screened, Some(facts)) {
+            Decision::Allow(Allowed::Mutation(permit)) => permit,
+            other @ (Decision::Allow(_) | Decision::Propose(_) | Decision::Deny(_)) => panic!("not a permit for a change: {other:?}"),
         }
     }
 

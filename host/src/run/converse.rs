@@ -75,6 +75,9 @@ pub enum Abort {
     /// Nothing can be recorded any more.
     #[error("{0}")]
     RecordLost(String),
+    /// Somebody wanted it to end.
+    #[error("interrupted by {0}")]
+    Interrupted(&'static str),
 }
 
 impl Abort {
@@ -88,6 +91,7 @@ impl Abort {
             Self::Declined => "ModelDeclined",
             Self::Provider(_) => "ProviderFailed",
             Self::RecordLost(_) => "RecordLost",
+            Self::Interrupted(_) => "Interrupted",
         }
     }
 }
@@ -192,8 +196,14 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Holds the conversation of a run to its end.
-pub async fn converse<T: Tools>(run: &ValidatedRun, provider: &Provider, tools: &T, observer: &Observer) -> Transcript {
+/// Holds the conversation of a run to its end, or until `stop` names a signal: then nothing new begins, and a change on its way is seen to its end by the tools.
+pub async fn converse<T: Tools>(
+    run: &ValidatedRun,
+    provider: &Provider,
+    tools: &T,
+    observer: &Observer,
+    stop: impl Future<Output = &'static str>,
+) -> Transcript {
     let started = Instant::now();
     let mut talk = Talk {
         run,
@@ -206,7 +216,11 @@ pub async fn converse<T: Tools>(run: &ValidatedRun, provider: &Provider, tools: 
         last_words: None,
         finding_schema: finding::schema().ok(),
     };
-    let mut end = talk.hold().await;
+    let mut end = tokio::select! {
+        biased;
+        signal = stop => Err(Abort::Interrupted(signal)),
+        end = talk.hold() => end,
+    };
     // A recording that was not used up is an error of its own, but not a better reason than one that is there already.
     if let (Ok(_), Err(error)) = (&end, provider.finish()) {
         end = Err(error.into());

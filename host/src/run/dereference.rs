@@ -1,11 +1,15 @@
-//! Reads what a run on the command line is made of: YAML documents and skill components.
+//! Reads what a run on the command line is made of: documents, from YAML files (here) or from a cluster ([`cluster`]), Secrets ([`secrets`]) and skill
+//! components.
 //!
 //! Strict, since no API server looked at these files: an unknown field, a wrong type or a value out of range is named with its file and
 //! path, and nothing is guessed. Kinds are found by `kind`, wherever they are; other kinds of a file are left alone, so one file may hold a
-//! whole installation. Secrets are not read.
+//! whole installation.
 //!
 //! Policies given on the command line hold, whatever namespaces they select: it can only make a run stricter or let it do what the person at
 //! the keyboard wrote down.
+
+pub mod cluster;
+pub mod secrets;
 
 use std::{
     fmt, fs,
@@ -37,8 +41,8 @@ pub struct Paths {
     pub skills: Vec<PathBuf>,
 }
 
-/// What was in them.
-#[derive(Debug)]
+/// What a run is made of.
+#[derive(Debug, Clone)]
 pub struct Documents {
     /// The agent.
     pub agent: InfraAgent,
@@ -53,6 +57,7 @@ pub struct Documents {
 }
 
 /// A skill's component.
+#[derive(Clone)]
 pub struct Component {
     /// Where it was read.
     pub path: PathBuf,
@@ -169,8 +174,14 @@ pub fn dereference(paths: &Paths) -> Result<Documents, Error> {
         Some(path) => at_least_one::<InfraAgentPolicy>(path, "add one, or leave --policy out (the agent then only observes)")?,
         None => Vec::new(),
     };
-    let mut given = skills.iter().map(|path| component(path)).collect::<Result<Vec<_>, _>>()?;
+    let components = components(&agent, skills, &format!("in `{}`", agent_path.display()))?;
+    Ok(Documents { agent, environment, models, policies, components })
+}
 
+/// The components of the skills that the agent names, in its order. `place`: where the agent was found.
+pub fn components(agent: &InfraAgent, skills: &[PathBuf], place: &str) -> Result<Vec<Component>, Error> {
+    let name = agent.metadata.name.clone().unwrap_or_default();
+    let mut given = skills.iter().map(|path| component(path)).collect::<Result<Vec<_>, _>>()?;
     let mut components = Vec::new();
     for (index, skill) in agent.spec.skills.iter().enumerate() {
         let reference = |message: String| Error::Reference { agent: name.clone(), field: format!("spec.skills[{index}].name"), message };
@@ -194,14 +205,13 @@ pub fn dereference(paths: &Paths) -> Result<Documents, Error> {
             agent: name,
             field: "spec.skills".to_owned(),
             message: format!(
-                "`{}` is skill `{}`, which the agent in `{}` does not use: add it to the agent, or leave --skill {0} out",
+                "`{}` is skill `{}`, which the agent {place} does not use: add it to the agent, or leave --skill {0} out",
                 extra.path.display(),
                 extra.manifest.name,
-                agent_path.display()
             ),
         });
     }
-    Ok(Documents { agent, environment, models, policies, components })
+    Ok(components)
 }
 
 fn find_environment(path: &Path, agent: &InfraAgent, agent_name: &str) -> Result<AgentEnvironment, Error> {

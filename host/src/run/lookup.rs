@@ -1,4 +1,9 @@
 //! The policy, looked up anew for each call: pausing an agent or editing its guardrails takes effect in the middle of a run.
+//!
+//! From files: read again whenever one of them changed. From a cluster ([`cluster`]): a quorum read before each change, and before any call if the last read is
+//! older than a second.
+
+mod cluster;
 
 use std::{
     os::unix::fs::MetadataExt as _,
@@ -8,16 +13,25 @@ use std::{
 
 use infraagent_guard::Call;
 
-use super::validate::ValidatedRun;
+use super::{
+    dereference::cluster::{Governing, Reader},
+    validate::ValidatedRun,
+};
 
 /// Makes a validated run from the documents as they are now.
 type Load = dyn Fn() -> Result<ValidatedRun, String> + Send + Sync;
 
 /// Where the policy comes from. Clones share what they know.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Lookup(Arc<Source>);
 
-struct Source {
+#[derive(Debug)]
+enum Source {
+    Files(Files),
+    Cluster(Box<cluster::Documents>),
+}
+
+struct Files {
     files: Vec<PathBuf>,
     load: Box<Load>,
     known: Mutex<Known>,
@@ -63,7 +77,18 @@ impl Lookup {
         first: Arc<ValidatedRun>,
         load: impl Fn() -> Result<ValidatedRun, String> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(Source { files, load: Box::new(load), known: Mutex::new(Known { stamp: Vec::new(), run: Ok(first) }) }))
+        let known = Mutex::new(Known { stamp: Vec::new(), run: Ok(first) });
+        Self(Arc::new(Source::Files(Files { files, load: Box::new(load), known })))
+    }
+
+    /// Documents in a cluster, as `reader` reads them; `governing` are those that `first` was made of, and `make` makes a run of newer ones.
+    pub fn cluster(
+        reader: Reader,
+        governing: Governing,
+        first: Arc<ValidatedRun>,
+        make: impl Fn(Governing) -> Result<ValidatedRun, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Source::Cluster(Box::new(cluster::Documents::new(reader, governing, first, Box::new(make))))))
     }
 
     /// A run whose documents cannot change.
@@ -73,13 +98,14 @@ impl Lookup {
 
     /// The run as its documents say. An error denies. Files are cheap to look at, so they are never older than the question.
     pub async fn current(&self, freshness: Freshness) -> Result<Arc<ValidatedRun>, Lost> {
-        match freshness {
-            Freshness::Recent | Freshness::Now => self.0.current(),
+        match (&*self.0, freshness) {
+            (Source::Files(files), Freshness::Recent | Freshness::Now) => files.current(),
+            (Source::Cluster(documents), freshness) => documents.current(freshness).await,
         }
     }
 }
 
-impl Source {
+impl Files {
     fn current(&self) -> Result<Arc<ValidatedRun>, Lost> {
         let Self { files, load, known } = self;
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,8 +124,8 @@ fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
         .collect()
 }
 
-impl std::fmt::Debug for Lookup {
+impl std::fmt::Debug for Files {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lookup").field("files", &self.0.files).finish_non_exhaustive()
+        f.debug_struct("Files").field("files", &self.files).finish_non_exhaustive()
     }
 }

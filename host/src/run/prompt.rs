@@ -60,7 +60,7 @@ macro_rules! line {
 }
 
 fn identity(out: &mut String, agent: &Agent) {
-    let Agent { name, namespace, uid: _, purpose, emoji: _ } = agent;
+    let Agent { name, namespace, uid: _, service_account: _, purpose, emoji: _ } = agent;
     line!(out, "# Who you are");
     line!(out);
     line!(out, "You are `{name}`, an autonomous infrastructure agent in namespace `{namespace}`.");

@@ -10,7 +10,9 @@
 //! An escalation is recorded when a call was refused or proposed for autonomy and the agent has `guardrails.escalation`, or when a reporting
 //! rule says `escalate`. Recorded is not sent: `escalationsTriggered` counts only what somebody was really told.
 
+pub mod events;
 pub mod lines;
+pub mod notice;
 
 use infraagent_api::{
     Condition, Time,
@@ -31,6 +33,8 @@ use super::{
 pub const MAX_REPORT: usize = 16 * 1024;
 /// The longest message of a condition, in characters.
 const MAX_CONDITION: usize = 256;
+/// The condition that says whether somebody was told.
+const ESCALATED: &str = "Escalated";
 /// The reason of an entry that was written down for a person.
 pub const PROPOSED: &str = "proposed";
 
@@ -51,7 +55,7 @@ pub struct Conclusion {
     pub guardrails: GuardrailSummary,
     /// Who is to be told.
     pub escalations: Vec<Escalation>,
-    /// Complete, GuardrailsEffective, Escalated.
+    /// Complete, GuardrailsEffective, Supported, Escalated.
     pub conditions: Vec<Condition>,
     /// Entries, counted.
     pub tally: Tally,
@@ -173,7 +177,7 @@ pub fn conclude(run: &ValidatedRun, transcript: &Transcript, record: &[ActionRec
             timeout_ms: i64::try_from(run.limits.wall.as_millis()).unwrap_or(i64::MAX),
         }),
     };
-    let conditions = conditions(end.as_ref().err(), &run.warnings, &escalations, tally, now);
+    let conditions = conditions(run, end.as_ref().err(), &escalations, tally, now);
     Conclusion { phase, reason, report: report.map(|report| cut(report)), findings, usage, guardrails, escalations, conditions, tally }
 }
 
@@ -236,32 +240,82 @@ fn escalations(run: &ValidatedRun, abort: Option<&Abort>, record: &[ActionRecord
     due
 }
 
-fn conditions(abort: Option<&Abort>, warnings: &[Warning], escalations: &[Escalation], tally: Tally, now: Timestamp) -> Vec<Condition> {
-    let condition = |kind: &str, holds: bool, reason: &str, message: String| Condition {
+/// What is said about a run that could not start.
+pub fn not_started(why: &str, now: Timestamp) -> Condition {
+    condition("Complete", false, "NotStarted", format!("the run could not start: {why}"), now)
+}
+
+fn condition(kind: &str, holds: bool, reason: &str, message: String, now: Timestamp) -> Condition {
+    Condition {
         type_: kind.to_owned(),
         status: if holds { "True" } else { "False" }.to_owned(),
         reason: reason.to_owned(),
         message: message.chars().take(MAX_CONDITION).collect(),
         last_transition_time: Time(now),
         observed_generation: None,
-    };
+    }
+}
+
+fn conditions(run: &ValidatedRun, abort: Option<&Abort>, escalations: &[Escalation], tally: Tally, now: Timestamp) -> Vec<Condition> {
+    let condition = |kind: &str, holds: bool, reason: &str, message: String| condition(kind, holds, reason, message, now);
     let mut conditions = vec![match abort {
         None => condition("Complete", true, "Completed", "the run ended with a report".to_owned()),
         Some(abort) => condition("Complete", false, abort.reason(), abort.to_string()),
     }];
-    let ineffective: Vec<_> =
-        warnings.iter().filter(|warning| warning.kind == WarningKind::Guardrail).map(|warning| warning.message.as_str()).collect();
+    let ineffective: Vec<_> = run
+        .warnings
+        .iter()
+        .filter(|warning: &&Warning| warning.kind == WarningKind::Guardrail)
+        .map(|warning| warning.message.as_str())
+        .collect();
     conditions.push(if ineffective.is_empty() {
         condition("GuardrailsEffective", true, "AllEffective", "every entry of the agent's lists can match a call".to_owned())
     } else {
         condition("GuardrailsEffective", false, "Ineffective", ineffective.join("; "))
     });
+    conditions.push(if run.unsupported.is_empty() {
+        condition("Supported", true, "AllSupported", "every field that is set has its effect".to_owned())
+    } else {
+        condition("Supported", false, "NotSupportedYet", listed("no effect yet: ", &run.unsupported))
+    });
     if let Some(first) = escalations.first() {
         let more = if escalations.len() > 1 { format!(" (and {} more)", escalations.len() - 1) } else { String::new() };
         let reason = if tally.sent > 0 { "Sent" } else { "NothingSent" };
-        conditions.push(condition("Escalated", tally.sent > 0, reason, format!("{}{more}", first.message)));
+        conditions.push(condition(ESCALATED, tally.sent > 0, reason, format!("{}{more}", first.message)));
     }
     conditions
+}
+
+/// Names, as many as fit into a condition, and how many do not.
+fn listed(start: &str, names: &[String]) -> String {
+    let mut text = start.to_owned();
+    for (index, name) in names.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        let rest = format!(" and {} more", names.len() - index);
+        if text.chars().count() + separator.len() + name.chars().count() + rest.len() > MAX_CONDITION {
+            return text + &rest;
+        }
+        text.push_str(separator);
+        text.push_str(name);
+    }
+    text
+}
+
+impl Conclusion {
+    /// Somebody was told about these escalations: the record says so.
+    pub fn escalated(&mut self, sent: &[notice::Notice], to: &str) {
+        if sent.is_empty() {
+            return;
+        }
+        self.tally.sent += u32::try_from(sent.len()).unwrap_or(u32::MAX);
+        self.guardrails.escalations_triggered = i32::try_from(self.tally.sent).unwrap_or(i32::MAX);
+        for condition in self.conditions.iter_mut().filter(|condition| condition.type_ == ESCALATED) {
+            let reasons: Vec<&str> = sent.iter().map(|notice| notice.reason).collect();
+            let message = format!("{to}: {}; {}", reasons.join(", "), condition.message);
+            (condition.status, condition.reason) = ("True".to_owned(), "Sent".to_owned());
+            condition.message = message.chars().take(MAX_CONDITION).collect();
+        }
+    }
 }
 
 fn calls(count: u32) -> String {

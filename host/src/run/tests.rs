@@ -62,7 +62,7 @@ async fn run_it(run: &ValidatedRun, turns: serde_json::Value) -> (AgentRun, Vec<
         let events = Arc::clone(&events);
         move |event| events.lock().unwrap().push(event.clone())
     });
-    let conclusion = execute(run, &provider, &Recorded(Arc::clone(&journal)), &observer).await;
+    let conclusion = execute(run, &provider, &Recorded(Arc::clone(&journal)), &observer, std::future::pending()).await;
     close(&journal, conclusion).await.unwrap();
     let written = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let events = events.lock().unwrap().clone();

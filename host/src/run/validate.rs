@@ -15,6 +15,7 @@ mod platform;
 mod providers;
 mod requirements;
 mod skills;
+pub mod supported;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -47,6 +48,9 @@ use super::{
     freeze::{self, Freeze},
     schema::Schema,
 };
+
+/// With the agent's name behind it: its ServiceAccount, if it names none.
+pub const SERVICE_ACCOUNT_PREFIX: &str = "infraagent-";
 
 /// Everything that a run is made of, as it was read.
 #[derive(Debug)]
@@ -112,6 +116,8 @@ pub struct ValidatedRun {
     pub skills: Vec<Skill>,
     /// What should be looked at, although the run goes on.
     pub warnings: Vec<Warning>,
+    /// Fields that are set and have no effect yet, as `<Kind> <path>`: condition `Supported=False`.
+    pub unsupported: Vec<String>,
     /// What the environment declares as data, for the facts about a change.
     pub declared: Vec<DataResource>,
     /// Its endpoints, as requests reach them.
@@ -129,6 +135,8 @@ pub struct Agent {
     pub namespace: Namespace,
     /// Its uid, if it has been in a cluster.
     pub uid: Option<String>,
+    /// The ServiceAccount of its namespace whose rights it acts with.
+    pub service_account: String,
     /// What it is for.
     pub purpose: String,
     /// Its icon.
@@ -398,6 +406,7 @@ pub fn validate(inputs: Inputs) -> Result<ValidatedRun, Invalid> {
     requirements::check_sources(&document, &agent.spec, &manifests, &policies, &mut findings);
     requirements::check_capabilities(&document, &agent.spec, &environment, &site, &mut findings);
     let resolved = skills::resolve(manifests, &site, &mut findings);
+    let unsupported = supported::unsupported(&agent, &environment, &models);
     let limits = limits(&document, &agent, &platform, model.as_ref().and_then(|(_, reply)| *reply), &mut findings);
 
     let (Some(home), Some((model, _)), Some(resolved), true) = (home, model, resolved, findings.problems.is_empty()) else {
@@ -418,6 +427,7 @@ pub fn validate(inputs: Inputs) -> Result<ValidatedRun, Invalid> {
     Ok(ValidatedRun {
         run,
         agent: Agent {
+            service_account: agent.spec.service_account_name.unwrap_or_else(|| format!("{SERVICE_ACCOUNT_PREFIX}{agent_name}")),
             name: agent_name,
             namespace: home,
             uid: agent.metadata.uid,
@@ -434,6 +444,7 @@ pub fn validate(inputs: Inputs) -> Result<ValidatedRun, Invalid> {
         mode: agent.spec.mode,
         skills: resolved.skills,
         warnings: findings.warnings,
+        unsupported,
         declared: site.declared,
         endpoints: site.endpoints,
         policy: Arc::new(policy),

@@ -229,7 +229,7 @@ impl Chain {
         });
         let shared = Arc::new(Shared {
             lookup,
-            executor: Executor::Snapshot(snapshot),
+            executor: Executor::Snapshot(Box::new(snapshot)),
             http: None,
             journal,
             redactor,
@@ -314,7 +314,7 @@ impl Chain {
         let file = self.dir.path().join("conversation.yaml");
         fs::write(&file, json!({ "conversation": 1, "turns": turns }).to_string()).expect("a file");
         let provider = Provider::Replay(Replay::open(&file, Mode::Update).expect("a recording"));
-        run::execute(&self.run, &provider, &self.tools, &self.shared.observer).await
+        run::execute(&self.run, &provider, &self.tools, &self.shared.observer, std::future::pending()).await
     }
 
     /// The record as it is on disk now.

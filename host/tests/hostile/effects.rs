@@ -92,6 +92,33 @@ async fn of_two_calls_that_want_the_same_one_takes_the_cooldown() {
 }
 
 #[tokio::test]
+async fn a_shadow_run_respects_a_cooldown_and_takes_none() {
+    let mut world = World::default();
+    world.actions.retain(|action| action["id"] != "restart" && action["id"] != "other-restart");
+    world.other = vec![];
+    world.actions.push(json!({ "id": "restart", "cooldown": "5m",
+        "kubernetes": { "verb": "restart", "resources": ["deployments.apps"], "namespaces": ["shop"] } }));
+    let chain = Chain::open(world, &restart().build()).await;
+    let mode = |mode: &str| {
+        let mut agent = agent("automate-destructive");
+        agent["spec"]["mode"] = json!(mode);
+        write(&chain.dir.path().join("agent.yaml"), &agent);
+    };
+    mode("shadow");
+    for _ in 0..2 {
+        assert_eq!(chain.call("work", json!({})).await.status, ToolStatus::Ok);
+    }
+    chain.assert_unchanged().await;
+    mode("live");
+    assert_eq!(chain.call("work", json!({})).await.status, ToolStatus::Ok);
+    mode("shadow");
+    failed(&chain.call("work", json!({})).await, ToolStatus::Blocked, "cooldown");
+    let done = |what: &str| format!("kubectl.rollout restart deployment/web -n shop {what}");
+    let expected = [done("skipped shadow"), done("skipped shadow"), RESTARTED.to_owned(), done("blocked cooldown")];
+    assert_eq!(chain.close().await.changes(), expected);
+}
+
+#[tokio::test]
 async fn changes_of_one_reply_never_run_side_by_side() {
     let running = Arc::new(Mutex::new((0, 0)));
     let seen = Arc::clone(&running);

@@ -1,9 +1,10 @@
 //! The admission policies of `deploy/`: walls that hold even for who was granted too much, each with a neighbour who passes.
 
 use infraagent_api::AgentRun;
-use infraagent_tests::{OPERATOR, apply, client_of, control_plane, control_plane_with_controllers, eventually};
+use infraagent_tests::{OPERATOR, apply, client_of, control_plane, control_plane_with_controllers, documents, eventually};
 use k8s_openapi::{
     api::{
+        admissionregistration::v1::ValidatingAdmissionPolicy,
         apps::v1::StatefulSet,
         autoscaling::v1::Scale,
         core::v1::{ConfigMap, Namespace, PersistentVolume, PersistentVolumeClaim},
@@ -97,6 +98,27 @@ async fn a_namespace_that_is_deleted_takes_its_records_along() {
     let namespaces = &namespaces;
     let namespace = &namespace;
     eventually("the namespace to go", || async move { namespaces.get_opt(namespace).await.unwrap().is_none().then_some(()) }).await;
+}
+
+/// A controller checks the expressions against the kinds that they are about; a misspelled field would be found here.
+#[tokio::test]
+async fn the_api_server_has_no_doubt_about_an_expression() {
+    let plane = control_plane_with_controllers();
+    plane.install_operator().await;
+    let policies = &Api::<ValidatingAdmissionPolicy>::all(plane.admin().await);
+    let checked = eventually("the expressions to be checked", || async move {
+        let ours = policies.list(&ListParams::default()).await.unwrap().items;
+        let is_checked = |policy: &ValidatingAdmissionPolicy| {
+            policy.status.as_ref().is_some_and(|status| status.observed_generation == policy.metadata.generation)
+        };
+        ours.iter().all(is_checked).then_some(ours)
+    })
+    .await;
+    assert_eq!(checked.len(), documents("deploy/admission.yaml").len() / 2);
+    for policy in checked {
+        let warnings = policy.status.unwrap().type_checking.and_then(|checking| checking.expression_warnings);
+        assert_eq!(warnings, None, "{:?}", policy.metadata.name);
+    }
 }
 
 fn stateful_set(namespace: &str, name: &str, retention: Value) -> Value {

@@ -1,9 +1,12 @@
 //! The definitions on a real API server: it takes them, serves manifests unchanged, and refuses what the rules forbid, in words that help.
 
-use std::{collections::BTreeSet, process::Output};
+use std::{
+    collections::BTreeSet,
+    process::{Command, Output},
+};
 
 use infraagent_api::{AgentRun, InfraAgent, run::RunPhase};
-use infraagent_tests::{ControlPlane, apply, control_plane, documents};
+use infraagent_tests::{ControlPlane, apply, binary, control_plane, documents};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, Error,
@@ -80,6 +83,20 @@ async fn the_api_server_takes_every_definition_without_a_warning() {
     let output =
         plane.kubectl().args(["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f"]).arg(crds).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn kubectl_applies_what_the_program_prints() {
+    let plane = control_plane();
+    plane.install_crds().await;
+    let printed = Command::new(binary()).arg("crds").output().unwrap();
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    let file = plane.dir().join("printed.yaml");
+    std::fs::write(&file, printed.stdout).unwrap();
+    let output =
+        plane.kubectl().args(["apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f"]).arg(file).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), documents("crds").len());
 }
 
 #[tokio::test]

@@ -17,6 +17,11 @@ async fn the_definitions_are_served_and_a_namespace_is_of_one_test_alone() {
     plane.install_crds().await;
     let (one, other) = (plane.namespace("harness").await, plane.namespace("harness").await);
     assert_ne!(one, other);
+    let served = plane.admin().await.apiserver_version().await.unwrap().git_version;
+    assert_eq!(served, format!("v{}", plane.version()));
+    if let Some(asked) = std::env::var("K8S").ok().filter(|asked| !asked.is_empty()) {
+        assert_eq!(plane.version(), asked);
+    }
     let agents = Api::<infraagent_api::InfraAgent>::namespaced(plane.admin().await, &one);
     assert!(agents.list(&ListParams::default()).await.unwrap().items.is_empty());
 }

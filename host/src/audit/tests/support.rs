@@ -25,14 +25,14 @@ use crate::audit::{
     verify::{Report, verify},
 };
 
-pub(super) struct Desk {
-    pub(super) dir: TempDir,
-    pub(super) path: PathBuf,
-    pub(super) key: Arc<AuditKey>,
-    pub(super) journal: Arc<Journal>,
+pub(crate) struct Desk {
+    pub(crate) dir: TempDir,
+    pub(crate) path: PathBuf,
+    pub(crate) key: Arc<AuditKey>,
+    pub(crate) journal: Arc<Journal>,
 }
 
-pub(super) fn run(uid: &str) -> AgentRun {
+pub(crate) fn run(uid: &str) -> AgentRun {
     serde_json::from_value(json!({
         "apiVersion": "core.infraagent.io/v1alpha1", "kind": "AgentRun",
         "metadata": {"name": "web-watch-1", "namespace": "agents", "uid": uid},
@@ -42,7 +42,7 @@ pub(super) fn run(uid: &str) -> AgentRun {
     .unwrap()
 }
 
-pub(super) fn setup(key: Arc<AuditKey>, entries: u32) -> Setup {
+pub(crate) fn setup(key: Arc<AuditKey>, entries: u32) -> Setup {
     Setup {
         redactor: Arc::new(Redactor::new(["correct-horse-battery"])),
         key: Some(key),
@@ -52,11 +52,11 @@ pub(super) fn setup(key: Arc<AuditKey>, entries: u32) -> Setup {
 }
 
 impl Desk {
-    pub(super) async fn open(entries: u32) -> Self {
+    pub(crate) async fn open(entries: u32) -> Self {
         Self::open_as("run-1", "run.agentrun.json", entries).await
     }
 
-    pub(super) async fn open_as(uid: &str, name: &str, entries: u32) -> Self {
+    pub(crate) async fn open_as(uid: &str, name: &str, entries: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(name);
         let key = Arc::new(AuditKey::generate().unwrap());
@@ -66,20 +66,20 @@ impl Desk {
     }
 
     /// The file as it is now.
-    pub(super) fn read(&self) -> Document {
+    pub(crate) fn read(&self) -> Document {
         Document::parse(&std::fs::read_to_string(&self.path).unwrap()).unwrap()
     }
 
-    pub(super) fn public(&self) -> PublicKey {
+    pub(crate) fn public(&self) -> PublicKey {
         self.key.public()
     }
 
-    pub(super) fn verify(&self) -> Report {
+    pub(crate) fn verify(&self) -> Report {
         verify(&self.read(), Some(&self.public()), None)
     }
 }
 
-pub(super) fn closing() -> Closing {
+pub(crate) fn closing() -> Closing {
     Closing {
         phase: RunPhase::Succeeded,
         report: Some("web was broken\nand was restarted".to_owned()),
@@ -89,7 +89,7 @@ pub(super) fn closing() -> Closing {
 }
 
 /// A record with every kind of entry, closed. Returns its JSON.
-pub(super) async fn closed(desk: &Desk) -> Value {
+pub(crate) async fn closed(desk: &Desk) -> Value {
     let journal = &desk.journal;
     let tool = journal.tool("find_broken", "namespace apps", "find_broken {\"namespace\":\"apps\"}").await.unwrap();
     for name in ["web-1", "web-2"] {
@@ -196,11 +196,11 @@ fn logs(name: &str, namespace: &str) -> Call {
 }
 
 /// A restart that is allowed.
-pub(super) fn permit(name: &str) -> Permit<Mutation> {
+pub(crate) fn permit(name: &str) -> Permit<Mutation> {
     permit_because(name, "the image was fixed")
 }
 
-pub(super) fn permit_because(name: &str, reason: &str) -> Permit<Mutation> {
+pub(crate) fn permit_because(name: &str, reason: &str) -> Permit<Mutation> {
     let reason = &reason[..reason.floor_char_boundary(Mutation::MAX_REASON)];
     match decided(Autonomy::AutomateSafe, "restart-deployment", restart(name, reason), Fact::Clear) {
         Decision::Allow(Allowed::Mutation(permit)) => permit,
@@ -209,7 +209,7 @@ pub(super) fn permit_because(name: &str, reason: &str) -> Permit<Mutation> {
 }
 
 /// A restart that a human must allow.
-pub(super) fn proposal(name: &str) -> Proposal {
+pub(crate) fn proposal(name: &str) -> Proposal {
     match decided(Autonomy::Recommend, "restart-deployment", restart(name, "please"), Fact::Clear) {
         Decision::Propose(proposal) => proposal,
         other => panic!("{other:?}"),
@@ -217,7 +217,7 @@ pub(super) fn proposal(name: &str) -> Proposal {
 }
 
 /// A restart that is refused for its consequences.
-pub(super) fn refused(name: &str) -> Box<Denial> {
+pub(crate) fn refused(name: &str) -> Box<Denial> {
     match decided(Autonomy::AutomateSafe, "restart-deployment", restart(name, ""), Fact::Impact) {
         Decision::Deny(denial) => denial,
         other => panic!("{other:?}"),
@@ -225,7 +225,7 @@ pub(super) fn refused(name: &str) -> Box<Denial> {
 }
 
 /// A read that is allowed.
-pub(super) fn read(name: &str) -> Permit<Read> {
+pub(crate) fn read(name: &str) -> Permit<Read> {
     match decided(Autonomy::Observe, "look", logs(name, "apps"), Fact::Clear) {
         Decision::Allow(Allowed::Read(permit)) => permit,
         other => panic!("{other:?}"),
@@ -233,7 +233,7 @@ pub(super) fn read(name: &str) -> Permit<Read> {
 }
 
 /// A read out of scope.
-pub(super) fn refused_read(name: &str) -> Box<Denial> {
+pub(crate) fn refused_read(name: &str) -> Box<Denial> {
     match decided(Autonomy::Observe, "look", logs(name, "elsewhere"), Fact::Clear) {
         Decision::Deny(denial) => denial,
         other => panic!("{other:?}"),
@@ -241,6 +241,6 @@ pub(super) fn refused_read(name: &str) -> Box<Denial> {
 }
 
 /// The verdict on a document that somebody changed; none if it cannot even be read.
-pub(super) fn judged(value: &Value, key: &PublicKey) -> Option<Report> {
+pub(crate) fn judged(value: &Value, key: &PublicKey) -> Option<Report> {
     Document::from_value(value.clone()).ok().map(|document| verify(&document, Some(key), None))
 }

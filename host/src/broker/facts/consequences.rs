@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use futures::StreamExt as _;
 use infraagent_guard::{
     call::{Effect, Scalable},
     facts::Fact,
@@ -10,6 +11,9 @@ use serde_json::Value;
 
 use super::{ancestry::Above, ancestry::Ancestry, data::DataResource, kind, missing, operators, victims::Doomed};
 use crate::broker::{object, world::World};
+
+/// The most kinds that are listed at the same time.
+const AT_ONCE: usize = 8;
 
 /// A pod that ends owns a claim.
 pub(super) fn ephemeral_volume(doomed: &Doomed) -> Fact {
@@ -93,8 +97,11 @@ pub(super) async fn dependants<W: World>(world: &W, ancestry: &mut Ancestry<'_, 
             fact = fact.or(Fact::Unknown(format!("list {}, which cannot be listed", kind.resource)));
         }
     }
-    for kind in kinds {
-        let listed = match world.list(&kind, Some(namespace)).await {
+    // A cluster can have a hundred custom kinds, each an answer to wait for.
+    let lists = futures::stream::iter(kinds).map(|kind| async move { world.list(&kind, Some(namespace)).await }).buffered(AT_ONCE);
+    let mut lists = std::pin::pin!(lists);
+    while let Some(listed) = lists.next().await {
+        let listed = match listed {
             Ok(listed) => listed,
             Err(error) => {
                 fact = fact.or(Fact::Unknown(missing(error)));

@@ -16,7 +16,8 @@ use http::{
     header::{ACCEPT, CONTENT_TYPE},
 };
 use infraagent_guard::name::{Namespace, ObjectName};
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{failure::Failure, path::query};
 
@@ -182,12 +183,18 @@ impl Acting {
         .await
     }
 
-    /// Sends a change, once. The answer is the object as it is now, or a status.
-    pub(super) async fn order(&self, order: Order) -> Result<Value, Failure> {
-        let Order { method, path, content_type, body, intent, dry_run } = order;
+    /// Sends a change, once, and waits until then. The answer is the object as it is now, or a status.
+    pub(super) async fn order(&self, order: Order, until: Instant) -> Result<Value, Failure> {
+        let Order { method, path, content_type, mut body, intent, dry_run } = order;
         let mark = HeaderValue::from_str(&intent).map_err(|_| Failure::Malformed(format!("`{intent}` is no intent")))?;
         let manager = if method == Method::PATCH { "infraagent" } else { "" };
-        let query = query(&[("timeout", EFFECT_SERVER_TIMEOUT), ("fieldManager", manager), ("dryRun", if dry_run { "All" } else { "" })]);
+        // Of a deletion with a body the API server reads the options there, and only there.
+        let in_body = method == Method::DELETE;
+        if let (true, true, Some(options)) = (dry_run, in_body, body.as_object_mut()) {
+            options.insert("dryRun".to_owned(), json!(["All"]));
+        }
+        let rehearse = if dry_run && !in_body { "All" } else { "" };
+        let query = query(&[("timeout", EFFECT_SERVER_TIMEOUT), ("fieldManager", manager), ("dryRun", rehearse)]);
         let request = Request::builder()
             .method(method)
             .uri(format!("{path}{query}"))
@@ -196,7 +203,7 @@ impl Acting {
             .header(EXTRA_INTENT, mark)
             .body(body.to_string().into_bytes())
             .map_err(|error| Failure::Malformed(error.to_string()))?;
-        within(EFFECT_TIMEOUT, json(&self.0, request)).await
+        tokio::time::timeout_at(until, json(&self.0, request)).await.unwrap_or(Err(Failure::TimedOut))
     }
 }
 

@@ -8,18 +8,19 @@ use infraagent_guard::{
 };
 use infraagent_sandbox::broker::{CallError, Receipt};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{
     Kubernetes,
-    client::{Ask, Order},
+    client::{Acting, Ask, EFFECT_TIMEOUT, Order},
     failure::Failure,
     items,
     path::{Place, query},
 };
 use crate::broker::{
     change::{self, Mark},
-    facts, object,
-    world::World as _,
+    facts, object, projection,
+    world::{ServedKind, World as _},
 };
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -36,9 +37,20 @@ struct Write {
     verb: &'static str,
 }
 
+/// What is changed, and under which condition.
+struct Aim<'p> {
+    effect: &'p Effect,
+    kind: GroupResource,
+    namespace: Option<&'p str>,
+    name: &'p str,
+    shown: String,
+    observed: &'p Observed,
+}
+
 impl Kubernetes {
-    /// Executes a permitted mutation. `seq` is the entry of its intent.
+    /// Executes a permitted mutation. `seq` is the entry of its intent. Everything, what has to be looked up before included, takes at most the time of an effect.
     pub(super) async fn change(&self, permit: &Permit<Mutation>, seq: u32, dry_run: bool) -> Result<Receipt, CallError> {
+        let until = Instant::now() + EFFECT_TIMEOUT;
         self.check_scope(permit.scope())?;
         let effect = &permit.call().effect;
         let Some((kind, namespace, name)) = facts::target(effect) else {
@@ -49,45 +61,51 @@ impl Kubernetes {
         let Some(observed) = permit.observed() else {
             return Err(CallError::Conflict(format!("`{shown}` was not observed when the call was decided")));
         };
-        let acting = self.acting().await?;
-        self.refuse(effect, &kind, namespace, name, observed).await?;
-        let mark = Mark { run: &self.scope.run, seq, now: self.now() };
-        let Some(Write { method, sub, content_type, body, verb }) = self.write(effect, name, observed, &mark).await? else {
+        let aim = Aim { effect, kind, namespace, name, shown, observed };
+        let prepared = tokio::time::timeout_at(until, self.prepare(&aim, seq)).await;
+        let Some((acting, served, write)) = prepared.unwrap_or_else(|_| Err(nothing_sent()))? else {
             let resource_version = Some(observed.resource_version.to_string());
             return Ok(Receipt { audit_seq: seq, changed: false, resource_version });
         };
-        let served = self.served(&kind).await.map_err(CallError::from)?;
+        let Write { method, sub, content_type, body, verb } = write;
         let place = Place::of(&served, None, namespace);
         let path = if sub.is_empty() { place.object(name) } else { place.sub(name, sub) };
         let intent = format!("{}/{seq}", self.scope.run);
-        let rule = if sub.is_empty() { format!("{verb} {kind}") } else { format!("{verb} {}/{sub}", kind.resource()) };
-        let answer = acting.order(Order { method, path, content_type, body, intent, dry_run }).await;
+        let rule = if sub.is_empty() { format!("{verb} {}", aim.kind) } else { format!("{verb} {}/{sub}", aim.kind.resource()) };
+        let answer = acting.order(Order { method, path, content_type, body, intent, dry_run }, until).await;
         let now = answer.map_err(|failure| match failure {
             Failure::Refused(status) if status.code == 429 && sub == EVICTION => change::disruption_budget(name),
             Failure::Refused(status) if sub == EVICTION && status.message.contains("more than one PodDisruptionBudget") => {
                 change::too_many_budgets(name)
             }
-            other => other.of_change(&rule, &shown),
+            other => other.of_change(&rule, &aim.shown),
         })?;
         // What goes has no version any more, whatever the answer to its deletion says.
         let stays = !matches!(effect, Effect::Evict(..) | Effect::Delete(_));
         let resource_version = stays.then(|| object::resource_version(&now).to_owned()).filter(|version| !version.is_empty());
-        let changed = resource_version.as_deref() != Some(observed.resource_version.as_str());
+        let changed = match dry_run {
+            // A rehearsal leaves the version alone.
+            true => self.sights.of(observed).is_none_or(|seen| projection::clean(&seen) != projection::clean(&now)),
+            false => resource_version.as_deref() != Some(observed.resource_version.as_str()),
+        };
         Ok(Receipt { audit_seq: seq, changed, resource_version })
     }
 
+    /// Everything that is needed before the one request. None: it is so already.
+    async fn prepare(&self, aim: &Aim<'_>, seq: u32) -> Result<Option<(&Acting, ServedKind, Write)>, CallError> {
+        let acting = self.acting().await?;
+        self.refuse(aim).await?;
+        let mark = Mark { run: &self.scope.run, seq, now: self.now() };
+        let Some(write) = self.write(aim.effect, aim.name, aim.observed, &mark).await? else { return Ok(None) };
+        let served = self.served(&aim.kind).await.map_err(CallError::from)?;
+        Ok(Some((acting, served, write)))
+    }
+
     /// What makes no sense on the object as it was observed. It is not read again unless it was forgotten, and the effect's precondition is that version anyway.
-    async fn refuse(
-        &self,
-        effect: &Effect,
-        kind: &GroupResource,
-        namespace: Option<&str>,
-        name: &str,
-        observed: &Observed,
-    ) -> Result<(), CallError> {
+    async fn refuse(&self, Aim { effect, kind, namespace, name, shown: _, observed }: &Aim<'_>) -> Result<(), CallError> {
         match self.sights.of(observed) {
             Some(seen) => change::refuse(effect, &seen),
-            None => change::refuse(effect, &self.get(kind, namespace, name).await?),
+            None => change::refuse(effect, &self.get(kind, *namespace, name).await?),
         }
     }
 
@@ -163,4 +181,9 @@ impl Kubernetes {
             }
         }
     }
+}
+
+/// The time was over before there was anything to send.
+fn nothing_sent() -> CallError {
+    CallError::Unavailable { message: "the API server does not answer in time, so nothing was sent".to_owned(), retry_after_ms: None }
 }

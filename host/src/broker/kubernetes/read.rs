@@ -154,7 +154,11 @@ impl Kubernetes {
         ]);
         let answer = self.acting().await?.ask(Ask::json(format!("{}{asked}", place.list()))).await;
         let mut answer = answer.map_err(|failure| match failure {
-            Failure::Refused(status) if status.code == 400 && status.message.contains("field label not supported") => {
+            // Kubernetes' own kinds and custom ones say it in different words.
+            Failure::Refused(status)
+                if status.code == 400
+                    && (status.message.contains("field label not supported") || status.message.contains("known field selector")) =>
+            {
                 let path = fields.0.iter().map(|requirement| requirement.path.as_str()).find(|path| status.message.contains(*path));
                 reading::unsupported(fields, path, kind.kind.kind())
             }

@@ -2,7 +2,13 @@
 //!
 //! Nothing but the API server runs there, so objects stay as they were written, like in a snapshot. What needs controllers is in [`garbage`].
 
+mod cooldowns;
+mod discovery;
+mod failures;
+mod garbage;
+mod identity;
 mod plant;
+mod proxy;
 
 use infraagent_tests::{ControlPlane, config_of, control_plane, eventually};
 use k8s_openapi::api::{
@@ -64,9 +70,13 @@ pub(crate) fn identity(shop: &str) -> Identity {
 pub(crate) async fn planted(plane: &'static ControlPlane, folder: &str) -> String {
     let shop = plane.namespace("shop").await;
     plant::plant(plane, folder, &shop).await;
-    let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": AGENT}})).unwrap();
-    Api::<ServiceAccount>::namespaced(plane.admin().await, &shop).create(&PostParams::default(), &account).await.unwrap();
+    account(plane, &shop).await;
     shop
+}
+
+async fn account(plane: &ControlPlane, shop: &str) {
+    let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": AGENT}})).unwrap();
+    Api::<ServiceAccount>::namespaced(plane.admin().await, shop).create(&PostParams::default(), &account).await.unwrap();
 }
 
 /// Gives ServiceAccounts of `shop` a ClusterRole of these rules, and waits until the API server knows.
@@ -91,6 +101,7 @@ pub(crate) async fn allow(plane: &ControlPlane, shop: &str, accounts: &[&str], r
                 "namespace": shop, "verb": last.verbs.first(),
                 "group": attribute(&last.api_groups).unwrap_or_default(),
                 "resource": attribute(&last.resources).unwrap_or_else(|| "pods".to_owned()),
+                "name": attribute(&last.resource_names).unwrap_or_default(),
             },
         }}))
         .unwrap();

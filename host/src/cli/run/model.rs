@@ -1,10 +1,12 @@
-//! Who answers: a recorded conversation, or the model behind the agent's tier. And where its key comes from in a run from files.
+//! Who answers: a recorded conversation, or the model behind the agent's tier. And where its key comes from: for documents of a cluster its Secret,
+//! for documents in files the environment.
 
 use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
+use super::cluster::Connection;
 use crate::{
     audit::Redactor,
     llm::{
@@ -12,12 +14,16 @@ use crate::{
         endpoint::default_base,
         replay::{Mode, Recorder},
     },
-    run::validate::{Model, SecretKey},
+    run::{
+        dereference::secrets,
+        validate::{Model, SecretKey},
+    },
 };
 
 /// Arguments about the model.
 #[derive(Debug, clap::Args)]
-pub struct ModelFlags {
+#[group(skip)]
+pub(super) struct Flags {
     /// Recorded conversation that answers instead of a model. Fails with a diff if anything else is asked than was recorded
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
@@ -27,14 +33,15 @@ pub struct ModelFlags {
     /// Write the conversation with the model into a new file, which --replay then plays
     #[arg(long, value_name = "FILE", conflicts_with = "replay")]
     record: Option<PathBuf>,
-    /// Environment variable with the API key of the model's provider [default: ANTHROPIC_API_KEY or OPENAI_API_KEY, for these providers' own addresses]
+    /// Environment variable with the API key of the model's provider [default: the Secret of the tier with --agent-name, else ANTHROPIC_API_KEY or
+    /// OPENAI_API_KEY for these providers' own addresses]
     #[arg(long, value_name = "VARIABLE", conflicts_with = "replay")]
     api_key_env: Option<String>,
 }
 
-impl ModelFlags {
+impl Flags {
     /// The key of the model's provider from the environment: None if a recording answers, or if the tier's `auth` says that there is none.
-    pub fn key(&self, model: &Model) -> anyhow::Result<Option<SecretString>> {
+    pub(super) fn key(&self, model: &Model) -> anyhow::Result<Option<SecretString>> {
         let Some(SecretKey { secret: _, key: _ }) = &model.key else { return Ok(None) };
         if self.replay.is_some() {
             return Ok(None);
@@ -51,8 +58,18 @@ impl ModelFlags {
         }
     }
 
+    /// The same from the Secret that the tier names, unless an environment variable is named.
+    pub(super) async fn key_in_cluster(&self, model: &Model, connection: &Connection) -> anyhow::Result<Option<SecretString>> {
+        match &model.key {
+            Some(SecretKey { secret, key }) if self.replay.is_none() && self.api_key_env.is_none() => {
+                Ok(Some(secrets::of_model(&connection.client, connection.operator_namespace.as_str(), secret, key, &model.id()).await?))
+            }
+            Some(_) | None => self.key(model),
+        }
+    }
+
     /// Who answers. The redactor knows the key, and whatever else must not get into a recording.
-    pub fn provider(self, model: &Model, key: Option<SecretString>, redactor: Arc<Redactor>) -> anyhow::Result<Provider> {
+    pub(super) fn provider(self, model: &Model, key: Option<SecretString>, redactor: Arc<Redactor>) -> anyhow::Result<Provider> {
         let Self { replay, update_replay, record, api_key_env: _ } = self;
         if let Some(replay) = replay {
             let mode = if update_replay { Mode::Update } else { Mode::Strict };

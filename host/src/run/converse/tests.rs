@@ -101,7 +101,7 @@ fn says(text: &str) -> Value {
 
 async fn hold(run: &ValidatedRun, tools: &Scripted, turns: Value) -> (Transcript, Vec<Value>) {
     let (provider, folder) = provider(turns);
-    let transcript = converse(run, &provider, tools, &Observer::silent()).await;
+    let transcript = converse(run, &provider, tools, &Observer::silent(), std::future::pending()).await;
     let text = std::fs::read_to_string(folder.path().join("talk.yaml")).unwrap();
     let asked: Value = serde_saphyr::from_str(&text).unwrap();
     (transcript, asked["turns"].as_array().unwrap().iter().map(|turn| turn["request"].clone()).collect())

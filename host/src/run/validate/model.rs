@@ -12,6 +12,15 @@ use crate::{llm::endpoint::default_base, run::budget::Prices};
 /// The provider of recorded conversations: a flag of the command line, never something that a cluster is configured with.
 const REPLAY: &str = "replay";
 
+/// The one that is used: `default`, else the first by name.
+pub(super) fn preferred(configs: &[ModelTierConfig]) -> Option<&ModelTierConfig> {
+    configs.iter().min_by_key(|config| (name(config) != "default", name(config)))
+}
+
+fn name(config: &ModelTierConfig) -> &str {
+    config.metadata.name.as_deref().unwrap_or_default()
+}
+
 /// The model, and the longest reply that its mapping allows.
 pub(super) fn choose(
     configs: &[ModelTierConfig],
@@ -19,8 +28,7 @@ pub(super) fn choose(
     platform: &Platform,
     findings: &mut Findings,
 ) -> Option<(Model, Option<u32>)> {
-    let name = |config: &ModelTierConfig| config.metadata.name.clone().unwrap_or_default();
-    let Some(config) = configs.iter().min_by_key(|config| (name(config) != "default", name(config))) else {
+    let Some(config) = preferred(configs) else {
         findings.problem(
             "ModelTierConfig",
             "metadata.name",

@@ -160,7 +160,7 @@ fn moved(mut one: Value, shop: &str) -> Value {
 }
 
 /// Defines the custom kinds of all folders, once per API server, so that what is served does not change while tests look at it.
-async fn define(plane: &'static ControlPlane) {
+pub(super) async fn define(plane: &'static ControlPlane) {
     static DEFINED: Mutex<BTreeSet<String>> = Mutex::const_new(BTreeSet::new());
     let mut defined = DEFINED.lock().await;
     if !defined.insert(plane.kubeconfig().display().to_string()) {
