@@ -3,6 +3,7 @@
 //! Documents -> [`prepare`] -> [`prepare::open`] the record -> [`assemble`] the tools -> [`conduct`] -> exit code. With `-o` nothing but the AgentRun goes to standard output.
 
 mod cluster;
+mod endpoints;
 mod interrupt;
 mod model;
 mod prepare;
@@ -100,6 +101,8 @@ pub struct Args {
     #[arg(long, value_name = "DIR", requires = "snapshot")]
     memory: Option<PathBuf>,
     #[command(flatten)]
+    endpoints: endpoints::Flags,
+    #[command(flatten)]
     compile: Flags,
     /// Print the complete AgentRun to standard output; the timeline goes to standard error
     #[arg(short, long, value_name = "FORMAT")]
@@ -182,7 +185,7 @@ async fn assemble(
         let skill = skill.with_context(|| format!("cannot load the skill `{}`", path.display()))?;
         let limits = Limits::granted(manifest.limits.as_ref(), &[run.skill_ceilings.caps()]);
         // In a cluster memory would have to be there too, and it is not yet: its calls answer `unavailable`.
-        if manifest.sheet.state && matches!(world, World::Snapshot(_)) {
+        if manifest.sheet.state && matches!(world, World::Snapshot(..)) {
             let file = memories.map(|folder| folder.join(format!("{}.{}.{}.json", run.agent.namespace, run.agent.name, manifest.name)));
             memory.insert(manifest.name.clone(), file.map_or_else(|| Ok(State::in_memory()), |file| State::open(&file))?);
         }
@@ -191,7 +194,10 @@ async fn assemble(
     let code =
         load::native(cel::COMPONENT, &engine, cache.as_ref(), compiler).await.context("cannot compile the evaluator of pre-conditions")?;
     let (executor, cooldowns, http) = match world {
-        World::Snapshot(snapshot) => (Executor::Snapshot(snapshot), Cooldowns::in_memory(), None),
+        World::Snapshot(snapshot, secrets) => {
+            let http = secrets.map(|secrets| endpoints::http(run, secrets, &prepared.redactor));
+            (Executor::Snapshot(snapshot), Cooldowns::in_memory(), http)
+        }
         World::Cluster(mut connection) => {
             let leases = Leases::new(&connection.config, connection.operator_namespace.clone(), &run.run.uid)?;
             let http = connection.http(run, Arc::clone(&prepared.redactor));

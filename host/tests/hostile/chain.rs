@@ -10,7 +10,15 @@ use std::{
 
 use infraagent::{
     audit::{AuditKey, Closing, Document, FileSink, Journal, Redactor, Setup, Sink, verify},
-    broker::{Shared, cooldown::Cooldowns, executor::Executor, snapshot::Snapshot, state::State, world::World as _},
+    broker::{
+        Shared,
+        cooldown::Cooldowns,
+        executor::Executor,
+        http::{self, Http, Secrets},
+        snapshot::Snapshot,
+        state::State,
+        world::World as _,
+    },
     cel,
     llm::{Provider, Replay, ToolCall, ToolStatus, replay::Mode},
     run::{
@@ -50,6 +58,8 @@ pub struct World {
     pub other: Vec<&'static str>,
     pub limits: Value,
     pub data: Value,
+    /// Endpoints of the environment. The credential `site` is [`KNOWN_SECRET`].
+    pub endpoints: Value,
     pub redactor: Vec<&'static str>,
 }
 
@@ -63,6 +73,7 @@ impl Default for World {
             other: vec!["other-restart"],
             limits: json!({ "cpuMillis": 200, "wallMillis": 20_000 }),
             data: json!({}),
+            endpoints: json!({}),
             redactor: vec![KNOWN_SECRET],
         }
     }
@@ -168,7 +179,7 @@ impl Chain {
         let dir = tempfile::tempdir().expect("a folder");
         let at = |name: &str| dir.path().join(name);
         write(&at("agent.yaml"), &agent(world.autonomy));
-        write(&at("environment.yaml"), &environment(&world.data));
+        write(&at("environment.yaml"), &environment(&world.data, &world.endpoints));
         write(&at("models.yaml"), &models());
         write(&at("policy.yaml"), &policy("none"));
         fill(&world, &at("snapshot"));
@@ -227,10 +238,13 @@ impl Chain {
             drawn.tell(event);
             watch.tell(event);
         });
+        let mut secrets = Secrets::default();
+        secrets.insert("known", "token", KNOWN_SECRET);
+        let http = Http::new(http::Setup::new((*run.policy().scope).clone(), secrets, Arc::clone(&redactor), Vec::new()));
         let shared = Arc::new(Shared {
             lookup,
             executor: Executor::Snapshot(Box::new(snapshot)),
-            http: None,
+            http: Some(http),
             journal,
             redactor,
             cooldowns: Cooldowns::in_memory(),
@@ -439,11 +453,12 @@ pub fn agent(autonomy: &str) -> Value {
     })
 }
 
-pub fn environment(data: &Value) -> Value {
+pub fn environment(data: &Value, endpoints: &Value) -> Value {
     json!({
         "apiVersion": "core.infraagent.io/v1alpha1", "kind": "AgentEnvironment",
         "metadata": { "name": "site-a", "namespace": "agents", "uid": "environment-uid" },
-        "spec": { "namespaces": { "apps": ["shop", "cart"] }, "dataResources": data },
+        "spec": { "namespaces": { "apps": ["shop", "cart"] }, "dataResources": data, "endpoints": endpoints,
+            "credentials": { "site": { "secretRef": "known", "type": "bearer-token" } } },
     })
 }
 

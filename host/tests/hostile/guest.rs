@@ -124,11 +124,48 @@ impl Guest {
         ))
     }
 
+    /// As [`Guest::or_fail`], for http: its result has eight-byte parts.
+    pub fn or_fail_http(self) -> Self {
+        self.code(&format!(
+            "(if (i32.load8_u (i32.const {RESULT})) (then
+                (i32.store8 (i32.const 1024) (i32.const 1)) (memory.copy (i32.const 1028) (i32.const {}) (i32.const 60)) (return)))",
+            RESULT + 8
+        ))
+    }
+
+    /// A GET, or with `head` a HEAD.
+    pub fn http(mut self, action: &str, endpoint: &str, head: bool, path: &str, query: &[(&str, &str)], headers: &[(&str, &str)]) -> Self {
+        self.import("infraagent:skill/http-read@0.1.0", "send", "send", "(param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)");
+        let (action, endpoint, path) = (self.text(action), self.text(endpoint), self.text(path));
+        let (query, headers) = (self.pairs(query), self.pairs(headers));
+        self.call("send", &format!("{action} {endpoint} (i32.const {}) {path} {query} {headers}", u32::from(head)))
+    }
+
+    /// Puts a list of pairs into memory and leaves its place and length on the stack.
+    fn pairs(&mut self, pairs: &[(&str, &str)]) -> String {
+        let mut words = Vec::new();
+        for text in pairs.iter().flat_map(|(key, value)| [key, value]) {
+            let (at, length) = self.place(text.as_bytes());
+            words.extend([at, length]);
+        }
+        let bytes: Vec<u8> = words.iter().flat_map(|word| u32::try_from(*word).expect("small").to_le_bytes()).collect();
+        format!("(i32.const {}) (i32.const {})", self.place(&bytes).0, pairs.len())
+    }
+
     /// Keeps the text that the last call answered in the skill's memory, each byte `xor` this.
-    pub fn keep_it(mut self, key: &str, xor: u32) -> Self {
+    pub fn keep_it(self, key: &str, xor: u32) -> Self {
+        self.keep(key, xor, RESULT + 4)
+    }
+
+    /// The same with the body of the last answer of an endpoint.
+    pub fn keep_body(self, key: &str, xor: u32) -> Self {
+        self.keep(key, xor, RESULT + 20)
+    }
+
+    fn keep(mut self, key: &str, xor: u32, text: i32) -> Self {
         self.import("infraagent:skill/state@0.1.0", "put", "put", "(param i32 i32 i32 i32 i32 i64 i32)");
         let key = self.text(key);
-        let (text, length) = (RESULT + 4, RESULT + 8);
+        let length = text + 4;
         self.code(&format!(
             "(local.set $run (i32.load (i32.const {text}))) (local.set $run_len (i32.load (i32.const {length})))
              (local.set $tool (i32.const 0))

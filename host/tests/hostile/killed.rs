@@ -44,7 +44,7 @@ fn a_run_that_is_killed_leaves_a_record_that_is_whole() {
     alone["spec"]["skills"] = json!([{ "name": "hostile" }]);
     alone["spec"]["guardrails"]["maxIterations"] = json!(20);
     write(&at("agent.yaml"), &alone);
-    write(&at("environment.yaml"), &environment(&json!({})));
+    write(&at("environment.yaml"), &environment(&json!({}), &json!({})));
     write(&at("models.yaml"), &models());
     write(&at("policy.yaml"), &policy("none"));
     crate::chain::fill(&World::default(), &at("snapshot"));

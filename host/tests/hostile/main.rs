@@ -8,6 +8,7 @@
 mod chain;
 mod consequences;
 mod effects;
+mod endpoints;
 mod forged;
 mod guest;
 mod killed;

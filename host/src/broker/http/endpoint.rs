@@ -73,7 +73,7 @@ pub enum Invalid {
     #[error("`{0}` is a {1} address, which no endpoint may have")]
     Never(String, Kind),
     /// Its address is one that only an internal endpoint may have.
-    #[error("`{0}` is a {1} address: set `internal: true` if that is meant")]
+    #[error("`{0}` is a {1} address, which only an internal endpoint is asked at: set `internal: true` if that is meant")]
     Internal(String, Kind),
     /// The credential could be read by others.
     #[error(
@@ -96,13 +96,8 @@ impl Endpoint {
             return Err(Invalid::Spelling(written.escape_debug().to_string(), url.to_string()));
         }
         let endpoint = Self { base: url, internal, credential };
-        if let Some(address) = endpoint.literal() {
-            let kind = Kind::of(address);
-            if !kind.is_admitted(true) {
-                return Err(Invalid::Never(written, kind));
-            } else if !kind.is_admitted(internal) {
-                return Err(Invalid::Internal(written, kind));
-            }
+        if let Some(kind) = endpoint.literal().map(Kind::of).filter(|kind| !kind.is_admitted(true)) {
+            return Err(Invalid::Never(written, kind));
         }
         if let Some(Attached { name, secret: _, presentation }) = &endpoint.credential
             && !endpoint.is_encrypted()
@@ -114,6 +109,12 @@ impl Endpoint {
             }
         }
         Ok(endpoint)
+    }
+
+    /// Why every request to it will be refused, if that is certain already.
+    pub fn reservation(&self) -> Option<Invalid> {
+        let kind = Kind::of(self.literal()?);
+        (!kind.is_admitted(self.internal)).then(|| Invalid::Internal(self.base.to_string(), kind))
     }
 
     /// Whether private, loopback and cluster addresses are admitted.
@@ -202,15 +203,15 @@ mod tests {
     #[test]
     fn written_addresses_are_judged_at_once() {
         for origin in ["http://127.0.0.1", "http://10.0.0.1", "https://[fd12::1]", "http://[::ffff:a00:1]"] {
-            assert!(matches!(endpoint(origin, "", false), Err(Invalid::Internal(..))), "{origin}");
-            assert!(endpoint(origin, "", true).is_ok(), "{origin}");
+            assert!(matches!(endpoint(origin, "", false).unwrap().reservation(), Some(Invalid::Internal(..))), "{origin}");
+            assert_eq!(endpoint(origin, "", true).unwrap().reservation(), None, "{origin}");
         }
         for origin in
             ["http://169.254.169.254", "http://[fe80::1]", "http://0.0.0.0", "http://[::ffff:a9fe:a9fe]", "http://100.100.100.200"]
         {
             assert!(matches!(endpoint(origin, "", true), Err(Invalid::Never(..))), "{origin}");
         }
-        assert!(endpoint("https://1.1.1.1", "", false).is_ok());
+        assert_eq!(endpoint("https://1.1.1.1", "", false).unwrap().reservation(), None);
     }
 
     #[test]

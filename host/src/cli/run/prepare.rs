@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     audit::{AuditKey, ClusterSink, FileSink, Journal, Redactor, Setup, Sink},
-    broker::snapshot::Snapshot,
+    broker::{http::Secrets, snapshot::Snapshot},
     llm::Provider,
     run::{
         dereference::{
@@ -39,7 +39,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum World {
     /// A folder.
-    Snapshot(Box<Snapshot>),
+    /// With the credentials of endpoints; none: it stays offline.
+    Snapshot(Box<Snapshot>, Option<Secrets>),
     /// A cluster.
     Cluster(Box<Connection>),
 }
@@ -72,6 +73,7 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
         record_to,
         audit_key,
         memory: _,
+        endpoints,
         compile: _,
         output,
     } = args;
@@ -96,7 +98,7 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
     let mut world = match (snapshot, connection) {
         (Some(folder), None) => {
             let environment = validate::environment_id(&documents.environment);
-            World::Snapshot(Box::new(Snapshot::load(&folder, &identity.uid, &environment, None)?))
+            World::Snapshot(Box::new(Snapshot::load(&folder, &identity.uid, &environment, None)?), endpoints.secrets()?)
         }
         (None, Some(connection)) => World::Cluster(connection),
         (Some(_), Some(_)) | (None, None) => bail!("give exactly one of --snapshot and --kubeconfig"),
@@ -104,7 +106,7 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
     let sources = Sources {
         skills: components.iter().map(|one| SkillInput { manifest: one.manifest.clone(), digest: one.digest.clone() }).collect(),
         cluster: match &world {
-            World::Snapshot(snapshot) => snapshot.scope().cluster.clone(),
+            World::Snapshot(snapshot, _) => snapshot.scope().cluster.clone(),
             World::Cluster(connection) => connection.id.clone(),
         },
         identity,
@@ -112,14 +114,17 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
     };
     let run = sources.validate(documents.clone())?;
     let mut known = Vec::new();
-    if let World::Cluster(connection) = &mut world {
-        connection.admit(&documents.environment, &run).await?;
-        connection.read_credentials(&documents.environment).await?;
-        known.extend(connection.secrets());
+    match &mut world {
+        World::Snapshot(_, secrets) => known.extend(secrets.iter().flat_map(Secrets::values)),
+        World::Cluster(connection) => {
+            connection.admit(&documents.environment, &run).await?;
+            connection.read_credentials(&documents.environment).await?;
+            known.extend(connection.secrets());
+        }
     }
     let key = match (&sources.origin, &world) {
         (Origin::Cluster { .. }, World::Cluster(connection)) => model.key_in_cluster(&run.model, connection).await?,
-        (Origin::Cluster { .. }, World::Snapshot(_)) | (Origin::Files(_), World::Snapshot(_) | World::Cluster(_)) => {
+        (Origin::Cluster { .. }, World::Snapshot(..)) | (Origin::Files(_), World::Snapshot(..) | World::Cluster(_)) => {
             model.key(&run.model)?
         }
     };
@@ -143,7 +148,7 @@ pub(super) async fn open(ready: Ready) -> anyhow::Result<(Prepared, Vec<Componen
             let record = format!("agentrun {}", sink.shown());
             (Sink::Cluster(sink), record, Some(object))
         }
-        (World::Snapshot(_) | World::Cluster(_), path) => {
+        (World::Snapshot(..) | World::Cluster(_), path) => {
             let path = path.unwrap_or_else(|| PathBuf::from(format!("{}.agentrun.yaml", run.run.name)));
             (Sink::File(FileSink::new(&path)?), path.display().to_string(), None)
         }
@@ -153,7 +158,7 @@ pub(super) async fn open(ready: Ready) -> anyhow::Result<(Prepared, Vec<Componen
         (World::Cluster(connection), Origin::Cluster { .. }) => {
             Some(Events::new(connection.client.clone(), documents.agent.object_ref(&())))
         }
-        (World::Cluster(_), Origin::Files(_)) | (World::Snapshot(_), _) => None,
+        (World::Cluster(_), Origin::Files(_)) | (World::Snapshot(..), _) => None,
     };
     let governing =
         Governing { agent: documents.agent.clone(), environment: documents.environment.clone(), policies: documents.policies.clone() };

@@ -15,7 +15,10 @@ use infraagent_guard::{
 };
 
 use super::{Findings, Site, SiteEndpoint, WarningKind, credential, origin::Url, platform::Platform};
-use crate::broker::{facts, http};
+use crate::broker::{
+    facts,
+    http::{self, endpoint::Invalid},
+};
 
 /// The environment as the guard and the prompt know it.
 pub(super) struct Resolved {
@@ -90,8 +93,21 @@ pub(super) fn resolve(environment: &AgentEnvironment, platform: &Platform, findi
             let told = SiteEndpoint { url: format!("{}{}", url.origin(), url.base), health_path: health_path.clone(), writes, holds_data };
             told_endpoints.insert(name.clone(), told);
             let attached = credential::of(&document, name, credential.as_deref(), origin.as_str(), credentials, findings);
-            let reachable = http::endpoint::Endpoint::new(origin.as_str(), &url.base, *internal, attached);
-            reached.extend(findings.take(&document, format!("{path}.url"), reachable).map(|one| (parsed_name.clone(), one)));
+            let reachable = |attached| http::endpoint::Endpoint::new(origin.as_str(), &url.base, *internal, attached);
+            let reached_as = match reachable(attached) {
+                // Nobody asked for it by name: it is only called as the endpoint is.
+                Err(why @ (Invalid::Readable(_) | Invalid::NoTls(_))) if credential.is_none() => {
+                    findings.warn(WarningKind::NoEffect, format!("endpoint `{name}` is asked without its credential: {why}"));
+                    reachable(None)
+                }
+                other => other,
+            };
+            if let Some(one) = findings.take(&document, format!("{path}.url"), reached_as) {
+                if let Some(why) = one.reservation() {
+                    findings.warn(WarningKind::NoEffect, format!("endpoint `{name}` cannot be asked: {why}"));
+                }
+                reached.push((parsed_name.clone(), one));
+            }
             let endpoint = policy::Endpoint { origin, base: url.base, holds_data, allowed, writes: parsed_writes };
             guard.endpoints.insert(parsed_name, endpoint);
         }
