@@ -14,6 +14,7 @@
 mod change;
 mod condition;
 pub mod cooldown;
+mod egress;
 pub mod executor;
 pub mod facts;
 pub mod http;
@@ -30,10 +31,7 @@ pub mod world;
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Instant,
 };
 
@@ -50,8 +48,10 @@ use infraagent_guard::{
 use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Request, Response};
 use tokio::sync::RwLock;
 
+pub use self::egress::RUN_EGRESS_BYTES;
 use self::{
     cooldown::{CooldownKey, Cooldowns},
+    egress::Reserved,
     executor::Executor,
     http::{Http, Trouble},
     state::State,
@@ -68,9 +68,6 @@ use crate::{
     },
 };
 
-/// What a run may send of its guests' own making: bodies, arguments, log lines, state.
-pub const RUN_EGRESS_BYTES: u64 = 4 * 1024 * 1024;
-
 /// What all tool calls of a run share.
 #[derive(Debug)]
 pub struct Shared {
@@ -86,6 +83,8 @@ pub struct Shared {
     pub redactor: Arc<Redactor>,
     /// When actions were last used.
     pub cooldowns: Cooldowns,
+    /// The same for what a shadow run would have done: for this run alone, and in no way of those that really act.
+    pub rehearsed: Cooldowns,
     /// Evaluates pre-conditions.
     pub preconditions: cel::Evaluator,
     /// The agent's memory, by skill.
@@ -94,7 +93,7 @@ pub struct Shared {
     pub observer: Observer,
     /// The end of the run.
     pub until: Instant,
-    /// What was sent so far.
+    /// Bytes that were sent so far, or are set aside for a call that is being decided.
     pub sent: AtomicU64,
     /// Held by every change that was begun and has no outcome yet.
     pub effects: Arc<RwLock<()>>,
@@ -110,7 +109,9 @@ impl Shared {
             .await
             .map_err(|error| CallError::Unavailable { message: error.to_string(), retry_after_ms: None })?;
         let claim = Claim { tool: tool.name().clone(), action: None, call: Call::Ambient(Ambient::Finding(finding)) };
-        let screened = screen(&run.policy(), claim, &self.circumstances(&run)).map_err(|denial| error_of(&denial))?;
+        let egress = Reserved::new(&self.sent, bytes_out(&claim.call));
+        let screened = screen(&run.policy(), claim, &self.circumstances(&run, &egress)).map_err(|denial| error_of(&denial))?;
+        egress.spend();
         match decide(screened, None) {
             Decision::Allow(Allowed::Ambient(permit)) => match permit.call() {
                 Ambient::Finding(finding) => self.record_finding(finding).await,
@@ -146,9 +147,9 @@ impl Shared {
         }
     }
 
-    fn circumstances(&self, run: &ValidatedRun) -> Circumstances {
-        let budget = RUN_EGRESS_BYTES.saturating_sub(self.sent.load(Ordering::Relaxed));
-        run.circumstances(self.executor.now(), self.journal.entries_left(), budget, self.until.saturating_duration_since(Instant::now()))
+    fn circumstances(&self, run: &ValidatedRun, egress: &Reserved<'_>) -> Circumstances {
+        let left = self.until.saturating_duration_since(Instant::now());
+        run.circumstances(self.executor.now(), self.journal.entries_left(), egress.available(), left)
     }
 }
 
@@ -207,13 +208,13 @@ impl Door {
 
     async fn decide(&self, run: &ValidatedRun, policy: &Policy, action: Option<ActionId>, call: Call) -> Decision {
         let shared = &self.shared;
-        let circumstances = shared.circumstances(run);
-        let out = bytes_out(&call);
+        let egress = Reserved::new(&shared.sent, bytes_out(&call));
+        let circumstances = shared.circumstances(run, &egress);
         let screened = match screen(policy, Claim { tool: self.tool.clone(), action, call }, &circumstances) {
             Ok(screened) => screened,
             Err(denial) => return Decision::Deny(denial),
         };
-        shared.sent.fetch_add(out, Ordering::Relaxed);
+        egress.spend();
         let facts = match screened.action().and_then(|id| policy.sheet.action(id)) {
             Some(action) if matches!(screened.call(), Call::Mutation(_)) => {
                 let context = facts::Context {
@@ -307,13 +308,13 @@ impl Door {
         let action = permit.action().and_then(|id| policy.sheet.action(id));
         let seconds = action.map_or(0, |action| action.cooldown_seconds);
         let key = CooldownKey::new(&policy.scope.cluster, permit.call(), permit.observed());
-        let (cooldowns, now) = (&self.shared.cooldowns, self.shared.executor.now());
-        // Two tool calls can have passed the check at the same time: only the one that takes the cooldown goes on. A shadow run respects it and takes none.
-        let taken = match run.mode {
-            Mode::Shadow => cooldowns.check(&key, seconds, now).await.map(|()| None),
-            Mode::Live => cooldowns.take(key, seconds, now).await.map(Some),
+        // Two tool calls can have passed the check at the same time: only the one that takes the cooldown goes on. A shadow run finds its own earlier changes
+        // cooling down beside those that were really made, and leaves nothing behind that would keep a run that acts from acting.
+        let cooldowns = match run.mode {
+            Mode::Shadow => &self.shared.rehearsed,
+            Mode::Live => &self.shared.cooldowns,
         };
-        let taken = match taken {
+        let taken = match cooldowns.take(key, seconds, self.shared.executor.now()).await {
             Ok(taken) => taken,
             Err(why) => {
                 let denial = Denial {
@@ -332,9 +333,7 @@ impl Door {
         let recorded = match self.entry.intend(permit).await {
             Ok(recorded) => recorded,
             Err(error) => {
-                if let Some(taken) = taken {
-                    self.shared.cooldowns.give_back(taken).await;
-                }
+                cooldowns.give_back(taken).await;
                 return Err(unrecorded(&error));
             }
         };

@@ -288,3 +288,23 @@ fn an_observer_changes_nothing_and_no_agent_leaves_its_namespaces() {
     assert!(run.answers[3].as_str().unwrap().contains("there is no tool"), "{}", run.answers[3]);
     assert_eq!(run.changes(), 0);
 }
+
+/// An excerpt that nobody compiles is wrong sooner or later.
+#[test]
+fn what_the_readme_shows_of_a_skill_stands_in_its_source() {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let mut languages = Vec::new();
+    for block in readme.split("\n```").skip(1).step_by(2) {
+        let (language, text) = block.split_once('\n').unwrap();
+        if !["rust", "yaml"].contains(&language) {
+            continue;
+        }
+        let (source, excerpt) = text.split_once('\n').unwrap();
+        let path = source.trim_start_matches(['/', '#', ' ']);
+        let file = fs::read_to_string(repository().join(path))
+            .unwrap_or_else(|error| panic!("a block must begin with its file: `{source}`: {error}"));
+        assert!(file.contains(excerpt), "`{path}` does not have:\n{excerpt}");
+        languages.push(language.to_owned());
+    }
+    assert_eq!(languages, ["yaml", "rust"]);
+}

@@ -84,6 +84,7 @@ impl World {
             journal,
             redactor,
             cooldowns: Cooldowns::in_memory(),
+            rehearsed: Cooldowns::in_memory(),
             preconditions: cel::Evaluator::new(self.engine.clone()),
             memory: BTreeMap::new(),
             observer: Observer::silent(),

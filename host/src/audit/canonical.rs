@@ -1,7 +1,9 @@
 //! Canonical JSON (RFC 8785 without fractions): one text per value, so that a hash over it means the value.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A value without canonical text.
 #[derive(Debug, thiserror::Error)]
@@ -21,9 +23,19 @@ pub(crate) fn text(value: &Value) -> Result<String, Error> {
     Ok(out)
 }
 
-/// The canonical text of anything that serialises.
-pub(crate) fn of<T: Serialize>(value: &T) -> Result<String, Error> {
-    text(&serde_json::to_value(value)?)
+/// The canonical text of an object that has these members.
+pub(crate) fn object<'a>(members: impl Iterator<Item = (&'a String, &'a Value)>) -> Result<String, Error> {
+    let mut out = String::new();
+    write_object(members.collect(), &mut out)?;
+    Ok(out)
+}
+
+/// The members of something that serialises as an object; of anything else, none.
+pub(crate) fn members<T: Serialize>(value: &T) -> Result<Map<String, Value>, Error> {
+    match serde_json::to_value(value)? {
+        Value::Object(members) => Ok(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Ok(Map::new()),
+    }
 }
 
 /// How many bytes a text takes in canonical JSON, without its quotes.
@@ -47,8 +59,7 @@ fn write(value: &Value, out: &mut String) -> Result<(), Error> {
         Value::Bool(false) => out.push_str("false"),
         Value::Number(number) if number.is_i64() || number.is_u64() => out.push_str(&number.to_string()),
         Value::Number(number) => return Err(Error::Fraction(number.to_string())),
-        // serde_json escapes exactly as RFC 8785 asks: the two-letter forms, else \u00xx in lower case, and nothing above 0x1f.
-        Value::String(text) => out.push_str(&serde_json::to_string(text)?),
+        Value::String(text) => quote(text, out)?,
         Value::Array(items) => {
             out.push('[');
             for (index, item) in items.iter().enumerate() {
@@ -59,20 +70,40 @@ fn write(value: &Value, out: &mut String) -> Result<(), Error> {
             }
             out.push(']');
         }
-        Value::Object(members) => {
-            let mut sorted: Vec<_> = members.iter().collect();
-            sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
-            out.push('{');
-            for (index, (name, member)) in sorted.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(',');
-                }
-                out.push_str(&serde_json::to_string(name)?);
-                out.push(':');
-                write(member, out)?;
-            }
-            out.push('}');
+        Value::Object(members) => write_object(members.iter().collect(), out)?,
+    }
+    Ok(())
+}
+
+fn write_object(mut members: Vec<(&String, &Value)>, out: &mut String) -> Result<(), Error> {
+    members.sort_by(|(a, _), (b, _)| by_utf16(a, b));
+    out.push('{');
+    for (index, (name, member)) in members.into_iter().enumerate() {
+        if index > 0 {
+            out.push(',');
         }
+        quote(name, out)?;
+        out.push(':');
+        write(member, out)?;
+    }
+    out.push('}');
+    Ok(())
+}
+
+/// The order of UTF-16 code units, which is that of bytes for all names of a record.
+fn by_utf16(a: &str, b: &str) -> Ordering {
+    if a.is_ascii() && b.is_ascii() { a.cmp(b) } else { a.encode_utf16().cmp(b.encode_utf16()) }
+}
+
+/// Appends a text in quotes.
+pub(crate) fn quote(text: &str, out: &mut String) -> Result<(), Error> {
+    if text.bytes().any(|byte| escaped_byte(byte) > 1) {
+        // serde_json escapes exactly as RFC 8785 asks: the two-letter forms, else \u00xx in lower case, and nothing above 0x1f.
+        out.push_str(&serde_json::to_string(text)?);
+    } else {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
     }
     Ok(())
 }

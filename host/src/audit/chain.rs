@@ -11,21 +11,27 @@ const INTENT_HASH: &str = "intentHash";
 const OUTCOME_HASH: &str = "outcomeHash";
 const LABEL: &str = "infraagent audit v1 ";
 
-/// SHA-256 of the labelled text.
-pub(crate) fn hash(label: &str, text: &str) -> String {
+/// SHA-256 of the labelled text, which is given in parts.
+pub(crate) fn hash(label: &str, text: &[&str]) -> String {
     let mut digest = Sha256::new();
-    for part in [LABEL, label, "\n", text] {
+    for part in [LABEL, label, "\n"].iter().chain(text) {
         digest.update(part.as_bytes());
     }
     hex(&digest.finalize())
 }
 
-/// SHA-256 of plain bytes.
+/// SHA-256 of plain bytes, in hexadecimal digits.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
+    hex(&digest(bytes))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// SHA-256 of plain bytes.
+pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// In lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
@@ -47,19 +53,34 @@ pub(crate) fn run(document: &Value) -> Result<String, Error> {
         "uid": metadata["uid"],
         "spec": document["spec"],
     });
-    Ok(hash("run", &canonical::text(&identity)?))
+    Ok(hash("run", &[&canonical::text(&identity)?]))
 }
 
-/// The intentHash of an entry.
-pub(crate) fn intent(previous: &str, entry: &Map<String, Value>) -> Result<String, Error> {
-    let intent = part(entry, |name| !OUTCOME.contains(&name) && name != INTENT_HASH && name != OUTCOME_HASH);
-    Ok(hash("intent", &format!("{previous}\n{}", canonical::text(&intent)?)))
+/// The canonical text of an entry's intent.
+pub(crate) fn intent_text(entry: &Map<String, Value>) -> Result<String, Error> {
+    let is_intent = |name: &str| !OUTCOME.contains(&name) && name != INTENT_HASH && name != OUTCOME_HASH;
+    canonical::object(entry.iter().filter(|(name, _)| is_intent(name)))
+}
+
+/// The canonical text of an entry's outcome.
+pub(crate) fn outcome_text(entry: &Map<String, Value>) -> Result<String, Error> {
+    canonical::object(entry.iter().filter(|(name, _)| OUTCOME.contains(&name.as_str())))
+}
+
+/// The intentHash that follows this one.
+pub(crate) fn intent(previous: &str, text: &str) -> String {
+    hash("intent", &[previous, "\n", text])
 }
 
 /// The outcomeHash of an entry.
-pub(crate) fn outcome(intent_hash: &str, entry: &Map<String, Value>) -> Result<String, Error> {
-    let outcome = part(entry, |name| OUTCOME.contains(&name));
-    Ok(hash("outcome", &format!("{intent_hash}\n{}", canonical::text(&outcome)?)))
+pub(crate) fn outcome(intent_hash: &str, text: &str) -> String {
+    hash("outcome", &[intent_hash, "\n", text])
+}
+
+/// Bytes of a sealed entry in canonical JSON, from the bytes of its two texts: one object instead of two, and both hashes.
+pub(crate) fn sealed_len(intent_text: usize, outcome_text: usize) -> usize {
+    const HASHES: usize = r#","intentHash":"","outcomeHash":"""#.len() + 2 * 64;
+    (intent_text + outcome_text + HASHES).saturating_sub("}{".len()) + ",".len()
 }
 
 /// The hash of a closed run's head.
@@ -74,9 +95,5 @@ pub(crate) fn head(document: &Value) -> Result<String, Error> {
         .iter()
         .map(|entry| json!([entry[INTENT_HASH], entry[OUTCOME_HASH]]))
         .collect();
-    Ok(hash("head", &canonical::text(&json!({"run": run(document)?, "entries": entries, "status": status}))?))
-}
-
-fn part(entry: &Map<String, Value>, keep: impl Fn(&str) -> bool) -> Value {
-    Value::Object(entry.iter().filter(|(name, _)| keep(name)).map(|(name, value)| (name.clone(), value.clone())).collect())
+    Ok(hash("head", &[&canonical::text(&json!({"run": run(document)?, "entries": entries, "status": status}))?]))
 }

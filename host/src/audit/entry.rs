@@ -3,7 +3,7 @@
 use infraagent_api::{
     Time,
     names::Tier,
-    run::{ActionRecord, ActionStatus, PreFlightCheck},
+    run::{ActionEscalation, ActionRecord, ActionStatus, PreFlightCheck, Reads},
 };
 use infraagent_guard::{
     call::{Call, Effect, HttpMutation, Mutation},
@@ -11,6 +11,8 @@ use infraagent_guard::{
     permit::{Observed, Permit, Proposal},
     policy,
 };
+use serde::Serialize;
+use serde_json::Map;
 
 use super::{
     bound::{self, MARK},
@@ -93,8 +95,8 @@ impl Intent {
         }
     }
 
-    /// The entry, intended and without hash, in at most `room` bytes together with the outcome that is still to come.
-    pub(crate) fn into_record(self, seq: u32, timestamp: Time, nonce: String, room: usize) -> Result<ActionRecord, Error> {
+    /// The entry, intended and without hash, and the canonical text of its intent; in at most `room` bytes together with the outcome that is still to come.
+    pub(crate) fn into_record(self, seq: u32, timestamp: Time, nonce: String, room: usize) -> Result<(ActionRecord, String), Error> {
         let mut entry = ActionRecord {
             seq: i32::try_from(seq).unwrap_or(i32::MAX),
             timestamp,
@@ -127,16 +129,19 @@ impl Intent {
                 entry.object_version = entry.object_version.take().map(|text| bound::short(&text, 64));
             },
         ];
-        let mut spare = 0;
+        let (mut members, mut spare) = (Map::new(), 0);
         for step in shorten {
             step(&mut entry);
-            spare = room.saturating_sub(size(&entry)? + OUTCOME_BYTES);
+            members = canonical::members(&entry)?;
+            spare = room.saturating_sub(canonical::object(members.iter())?.len() + OUTCOME_BYTES);
             if spare >= 2 * MARK {
                 break;
             }
         }
         entry.call = bound::cut(&self.call, spare.saturating_sub(MARK).min(bound::SHARE));
-        Ok(entry)
+        // Nothing but the call has changed since the members were made.
+        members.insert("call".to_owned(), entry.call.as_str().into());
+        Ok((entry, chain::intent_text(&members)?))
     }
 }
 
@@ -145,9 +150,45 @@ const OUTCOME_BYTES: usize = 300;
 /// Most bytes of a reason.
 pub(crate) const REASON: usize = 40;
 
-/// Bytes of an entry in canonical JSON.
-pub(crate) fn size(entry: &ActionRecord) -> Result<usize, Error> {
-    Ok(canonical::of(entry)?.len())
+/// The members of an entry that come with its outcome, under the names and rules of [`ActionRecord`]: they are hashed without the rest.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct OutcomeMembers<'a> {
+    status: ActionStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reads: &'a Option<Reads>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    escalation: &'a Option<ActionEscalation>,
+}
+
+/// The canonical text of an entry's outcome, as [`chain::outcome_text`] makes it of the whole entry.
+pub(crate) fn outcome_text(entry: &ActionRecord) -> Result<String, Error> {
+    let ActionRecord {
+        seq: _,
+        timestamp: _,
+        tool: _,
+        target: _,
+        tier: _,
+        action: _,
+        call: _,
+        nonce: _,
+        checks: _,
+        pre_flight_check: _,
+        object_version: _,
+        decided_against: _,
+        intent_hash: _,
+        status,
+        reason,
+        result,
+        reads,
+        escalation,
+        outcome_hash: _,
+    } = entry;
+    canonical::text(&serde_json::to_value(OutcomeMembers { status: *status, reason, result, reads, escalation })?)
 }
 
 /// The tier in the words of the API.

@@ -21,7 +21,6 @@ use infraagent_guard::{
     permit::{Permit, Proposal},
 };
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::{
@@ -87,6 +86,8 @@ struct State {
 #[derive(Debug)]
 struct Open {
     reserved: usize,
+    /// Bytes of the canonical text of its intent.
+    intent: usize,
     /// Somebody works with it: a permit was given out, so the effect may have happened, or it is a tool call.
     handed: bool,
     /// What a tool call did so far; none for a change.
@@ -303,11 +304,11 @@ impl Journal {
         }
         let seq = u32::try_from(state.status().actions.len()).unwrap_or(u32::MAX);
         let reserved = state.room.open().ok_or(Error::BudgetExhausted("it takes no more entries"))?;
-        let mut record = intent.into_record(seq, Time((self.setup.now)()), nonce(), reserved)?;
-        record.intent_hash = chain::intent(&state.last, &members(&record)?)?;
+        let (mut record, text) = intent.into_record(seq, Time((self.setup.now)()), nonce(), reserved)?;
+        record.intent_hash = chain::intent(&state.last, &text);
         state.last.clone_from(&record.intent_hash);
         state.status().actions.push(record);
-        state.open.insert(seq, Open { reserved, handed: false, folded: None });
+        state.open.insert(seq, Open { reserved, intent: text.len(), handed: false, folded: None });
         state.dirty = true;
         self.left.store(state.room.entries(), Ordering::Relaxed);
         Ok(seq)
@@ -318,7 +319,7 @@ impl Journal {
             return Err(Error::Closed);
         }
         let Outcome { status, reason, result, reads } = outcome;
-        let Open { reserved, handed: _, folded } = state.open.remove(&seq).ok_or(Error::NotOpen(seq))?;
+        let Open { reserved, intent, handed: _, folded } = state.open.remove(&seq).ok_or(Error::NotOpen(seq))?;
         let reads = match folded {
             Some(folded) => folded.take(self.redactor())?,
             None => reads,
@@ -332,13 +333,12 @@ impl Journal {
         entry.status = status;
         entry.reason = reason.map(|reason| bound::short(&self.redactor().text(&reason), entry::REASON));
         entry.result = Some(String::new());
-        entry.outcome_hash = Some("0".repeat(64));
         let calls = reads.map(|mut reads| {
             let calls = std::mem::take(&mut reads.calls);
             entry.reads = Some(reads);
             calls
         });
-        let mut spare = room.saturating_sub(entry::size(entry)?);
+        let mut spare = room.saturating_sub(chain::sealed_len(intent, entry::outcome_text(entry)?.len()));
         if let (Some(calls), Some(reads)) = (calls, &mut entry.reads) {
             // The result has the first claim on half of the room.
             let mut listed = spare - canonical::escaped_len(&result).min(spare / 2).max(bound::MARK.min(spare));
@@ -348,11 +348,12 @@ impl Journal {
                 listed = rest;
                 reads.calls.push(call);
             }
-            spare = room.saturating_sub(entry::size(entry)?);
+            spare = room.saturating_sub(chain::sealed_len(intent, entry::outcome_text(entry)?.len()));
         }
         entry.result = if result.is_empty() { None } else { Some(bound::cut(&result, spare.min(bound::SHARE))) };
-        entry.outcome_hash = Some(chain::outcome(&entry.intent_hash, &members(entry)?)?);
-        let taken = entry::size(entry)?;
+        let text = entry::outcome_text(entry)?;
+        entry.outcome_hash = Some(chain::outcome(&entry.intent_hash, &text));
+        let taken = chain::sealed_len(intent, text.len());
         state.room.seal(reserved, taken);
         state.dirty = true;
         Ok(())
@@ -363,13 +364,6 @@ impl Journal {
         self.sink.write(state.version, &state.run).await?;
         state.dirty = false;
         Ok(())
-    }
-}
-
-fn members<T: serde::Serialize>(entry: &T) -> Result<serde_json::Map<String, Value>, Error> {
-    match serde_json::to_value(entry).map_err(canonical::Error::from)? {
-        Value::Object(members) => Ok(members),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Ok(serde_json::Map::new()),
     }
 }
 

@@ -12,7 +12,6 @@ use infraagent_guard::{
     permit::{Permit, Proposal},
 };
 use infraagent_sandbox::broker::{Answer, CallError, Page, Response};
-use serde_json::{Value, json};
 
 use super::{
     Error, MutationOutcome, Recorded, Redactor, bound, canonical, chain,
@@ -72,8 +71,8 @@ pub enum End {
     Unanswered,
     /// The guest got so many bytes with this SHA-256.
     Result {
-        /// In hexadecimal digits.
-        sha256: String,
+        /// The digest.
+        sha256: [u8; 32],
         /// How many.
         bytes: usize,
     },
@@ -86,7 +85,7 @@ pub enum End {
 impl End {
     /// The guest got these bytes.
     pub fn bytes(bytes: &[u8]) -> Self {
-        Self::Result { sha256: chain::sha256(bytes), bytes: bytes.len() }
+        Self::Result { sha256: chain::digest(bytes), bytes: bytes.len() }
     }
 
     /// The guest got this answer: the digest is of its content (JSON, text, body or value), without what surrounds it.
@@ -111,7 +110,7 @@ impl End {
     fn text(&self) -> String {
         match self {
             Self::Unanswered => "unanswered".to_owned(),
-            Self::Result { sha256, bytes } => format!("sha256:{sha256} {bytes}"),
+            Self::Result { sha256, bytes } => format!("sha256:{} {bytes}", chain::hex(sha256)),
             Self::Denied(code) => format!("denied:{code}"),
             Self::Error(code) => format!("error:{code}"),
         }
@@ -178,7 +177,9 @@ impl ToolEntry {
     /// Says how a read or ambient call ended: `ordinal` is that of its [`Recorded`] permit.
     pub fn answered(&self, ordinal: u32, end: End) {
         let mut folded = self.folded.lock();
-        if let End::Denied(code) | End::Error(code) = &end {
+        if let End::Denied(code) | End::Error(code) = &end
+            && !folded.refusals.contains(code)
+        {
             folded.refusals.insert(code.clone());
         }
         if let Some(line) = usize::try_from(ordinal).ok().and_then(|index| folded.lines.get_mut(index)) {
@@ -278,8 +279,8 @@ impl Folded {
             return Ok(None);
         }
         let mut calls = Vec::new();
-        let mut all = Vec::with_capacity(lines.len());
-        for line in &lines {
+        let mut all = String::from("[");
+        for (index, line) in lines.iter().enumerate() {
             let (call, end) = (redactor.text(&line.call.text()).into_owned(), line.end.text());
             if calls.len() < bound::LISTED_CALLS {
                 calls.push(match &line.end {
@@ -287,9 +288,14 @@ impl Folded {
                     End::Denied(_) | End::Error(_) => bound::short(&format!("{call} {end}"), bound::LISTED_CALL),
                 });
             }
-            all.push(json!([call, end]));
+            all.push_str(if index == 0 { "[" } else { ",[" });
+            canonical::quote(&call, &mut all)?;
+            all.push(',');
+            canonical::quote(&end, &mut all)?;
+            all.push(']');
         }
-        let digest = chain::hash("reads", &canonical::text(&Value::Array(all))?);
+        all.push(']');
+        let digest = chain::hash("reads", &[&all]);
         Ok(Some(Reads { count: i32::try_from(lines.len()).unwrap_or(i32::MAX), denied, calls, digest: Some(digest) }))
     }
 }

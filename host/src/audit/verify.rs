@@ -137,7 +137,7 @@ fn check(seq: usize, entry: &Map<String, Value>, previous: &str) -> Result<Strin
         let stated = stated.map_or_else(|| "no number".to_owned(), |stated| stated.to_string());
         return Err(format!("its seq is {stated}: entries were dropped, added or put in another order"));
     }
-    let intent = chain::intent(previous, entry).map_err(canonical_error)?;
+    let intent = chain::intent(previous, &chain::intent_text(entry).map_err(canonical_error)?);
     if text("intentHash") != Some(&intent) {
         return Err(
             "its intent (who, what, when, decided how) is not what intentHash was made of, or it does not follow the entry before it"
@@ -156,7 +156,7 @@ fn check(seq: usize, entry: &Map<String, Value>, previous: &str) -> Result<Strin
         }
         Some(_) if text("status") == Some("intended") => return Err("it has an outcomeHash but is said to be only intended".to_owned()),
         Some(stated) => {
-            if stated != chain::outcome(&intent, entry).map_err(canonical_error)? {
+            if stated != chain::outcome(&intent, &chain::outcome_text(entry).map_err(canonical_error)?) {
                 return Err("its outcome (status, reason, result, reads, escalation) is not what outcomeHash was made of".to_owned());
             }
         }

@@ -211,6 +211,7 @@ async fn assemble(
         redactor: Arc::clone(&prepared.redactor),
         journal: Arc::clone(&prepared.journal),
         cooldowns,
+        rehearsed: Cooldowns::in_memory(),
         preconditions: cel::Evaluator::compiled(engine, &code)?,
         memory,
         observer: prepared.observer.clone(),

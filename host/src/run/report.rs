@@ -8,11 +8,15 @@
 //! | Succeeded | otherwise |
 //!
 //! An escalation is recorded when a call was refused or proposed for autonomy and the agent has `guardrails.escalation`, or when a reporting
-//! rule says `escalate`. Recorded is not sent: `escalationsTriggered` counts only what somebody was really told.
+//! rule says `escalate`. Where: the phase `Escalated` and the condition `Escalated`, which names what needs a person. The member `escalation` of an entry names
+//! the channel that was really told, so it is written by whoever sends, before the entry is sealed; a run that sends nothing has none, its condition says
+//! `NothingSent`, and `escalationsTriggered` counts only what somebody was really told.
 
 pub mod events;
 pub mod lines;
 pub mod notice;
+
+use std::collections::BTreeSet;
 
 use infraagent_api::{
     Condition, Time,
@@ -99,7 +103,7 @@ pub struct Tally {
     pub executed: u32,
     /// Changes that were carried out.
     pub changed: u32,
-    /// Refused: entries, and reads inside of entries.
+    /// Refused: changes, reads, and tool calls that were not run. A tool call that only passes a refusal on is not another one.
     pub blocked: u32,
     /// Written down for a person.
     pub proposed: u32,
@@ -111,6 +115,7 @@ impl Tally {
     /// Counts.
     pub fn of(record: &[ActionRecord]) -> Self {
         let mut tally = Self::default();
+        let refused = refused_themselves(record);
         for entry in record {
             let reads = entry.reads.as_ref();
             let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or_default();
@@ -123,13 +128,40 @@ impl Tally {
                     tally.executed += 1;
                     tally.changed += u32::from(entry.tier > infraagent_api::names::Tier::Read && entry.checks.is_some());
                 }
-                ActionStatus::Blocked => tally.blocked += 1,
+                // A refused read has no entry but its tool call's.
+                ActionStatus::Blocked => tally.blocked += u32::from(denied == 0 && refused.contains(&entry.seq)),
                 ActionStatus::Skipped => tally.proposed += u32::from(entry.reason.as_deref() == Some(PROPOSED)),
                 ActionStatus::Intended | ActionStatus::Failed | ActionStatus::Unknown => {}
             }
         }
         tally
     }
+}
+
+/// Numbers of the blocked entries that are about a refusal of their own. A tool call often ends with the refusal of a change inside of it: that change has an
+/// entry of its own, after the tool call's and with the same code, and each such entry explains one tool call.
+fn refused_themselves(record: &[ActionRecord]) -> BTreeSet<i32> {
+    let code = |entry: &ActionRecord| match (entry.status, entry.reason.as_deref()) {
+        (ActionStatus::Blocked | ActionStatus::Failed, Some(reason)) => Some(reason.to_owned()),
+        (ActionStatus::Skipped, Some(PROPOSED)) => Some(Code::ApprovalRequired.as_str().to_owned()),
+        (ActionStatus::Skipped, _)
+        | (ActionStatus::Blocked | ActionStatus::Failed, None)
+        | (ActionStatus::Intended | ActionStatus::Executed | ActionStatus::Unknown, _) => None,
+    };
+    let (changes, calls): (Vec<&ActionRecord>, Vec<&ActionRecord>) = record.iter().partition(|entry| entry.checks.is_some());
+    let mut explaining: Vec<(i32, String)> = changes.iter().filter_map(|change| Some((change.seq, code(change)?))).collect();
+    let mut refused: BTreeSet<i32> =
+        changes.iter().filter(|change| change.status == ActionStatus::Blocked).map(|change| change.seq).collect();
+    // The last tool call first: what comes after it can only be its own, or that of one before.
+    for call in calls.into_iter().rev().filter(|call| call.status == ActionStatus::Blocked) {
+        let explains = explaining.iter().position(|(seq, code)| *seq > call.seq && Some(code.as_str()) == call.reason.as_deref());
+        if let Some(explains) = explains {
+            explaining.remove(explains);
+        } else {
+            refused.insert(call.seq);
+        }
+    }
+    refused
 }
 
 /// Draws the conclusion. `found` are the findings that are in the record already.
@@ -211,9 +243,11 @@ fn escalations(run: &ValidatedRun, abort: Option<&Abort>, record: &[ActionRecord
     };
     let mut add = |cause, message: String| due.push(Escalation { cause, message, target, channel: channel.clone() });
     if run.escalation.is_some() {
+        let refused = refused_themselves(record);
         for entry in record {
             let code = entry.reason.as_deref().unwrap_or_default();
             let autonomy = match entry.status {
+                ActionStatus::Blocked if !refused.contains(&entry.seq) => false,
                 ActionStatus::Blocked => code == Code::TierNotGranted.as_str() || code == Code::ApprovalRequired.as_str(),
                 ActionStatus::Skipped => code == PROPOSED || code == Code::ApprovalRequired.as_str(),
                 ActionStatus::Intended | ActionStatus::Executed | ActionStatus::Failed | ActionStatus::Unknown => false,

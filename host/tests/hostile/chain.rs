@@ -248,6 +248,7 @@ impl Chain {
             journal,
             redactor,
             cooldowns: Cooldowns::in_memory(),
+            rehearsed: Cooldowns::in_memory(),
             preconditions: cel::Evaluator::new(ENGINE.clone()),
             memory: BTreeMap::from([("hostile".to_owned(), State::in_memory())]),
             observer,

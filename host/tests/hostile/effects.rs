@@ -7,9 +7,14 @@ use std::{
 };
 
 use infraagent::{
+    audit::verify::{self, Answer},
     llm::ToolStatus,
-    run::event::{Event, Observer, Verdict},
+    run::{
+        event::{Event, Observer, Verdict},
+        tools::Tools as _,
+    },
 };
+use infraagent_api::run::{ActionStatus, RunPhase};
 use serde_json::{Value, json};
 
 use crate::{
@@ -71,12 +76,7 @@ async fn time_that_ends_during_or_after_a_change_loses_neither_the_change_nor_it
 
 #[tokio::test]
 async fn of_two_calls_that_want_the_same_one_takes_the_cooldown() {
-    let mut world = World::default();
-    world.actions.retain(|action| action["id"] != "restart" && action["id"] != "other-restart");
-    world.other = vec![];
-    world.actions.push(json!({ "id": "restart", "cooldown": "5m",
-        "kubernetes": { "verb": "restart", "resources": ["deployments.apps"], "namespaces": ["shop"] } }));
-    let chain = Chain::open(world, &restart().build()).await;
+    let chain = Chain::open(cooling(), &restart().build()).await;
     let calls = (0..6).map(|_| chain.call("work", json!({})));
     let outcomes = futures::future::join_all(calls).await;
     let done = outcomes.iter().filter(|outcome| outcome.status == ToolStatus::Ok).count();
@@ -204,9 +204,18 @@ async fn rules_that_are_broken_in_the_middle_deny_everything() {
     }
 }
 
+/// With one action that cools down for five minutes.
+fn cooling() -> World {
+    let mut world = World::default();
+    world.actions.retain(|action| action["id"] != "restart");
+    world.actions.push(json!({ "id": "restart", "cooldown": "5m",
+        "kubernetes": { "verb": "restart", "resources": ["deployments.apps"], "namespaces": ["shop"] } }));
+    world
+}
+
 #[tokio::test]
-async fn without_a_record_nothing_happens() {
-    let chain = Chain::with(restart()).await;
+async fn without_a_record_nothing_happens_and_nothing_cools_down() {
+    let chain = Chain::open(cooling(), &restart().build()).await;
     let (folder, away) = (chain.dir.path().join("records"), chain.dir.path().join("away"));
     fs::rename(&folder, &away).unwrap();
     failed(&chain.attack().await, ToolStatus::Error, "the record cannot be written, so nothing may happen");
@@ -215,8 +224,104 @@ async fn without_a_record_nothing_happens() {
     fs::rename(&away, &folder).unwrap();
     let outcome = chain.attack().await;
     assert_eq!(outcome.status, ToolStatus::Ok, "{outcome:?}");
-    let ends = ["kubectl.rollout restart deployment/web -n shop blocked not-recorded", RESTARTED];
+    failed(&chain.attack().await, ToolStatus::Blocked, "cooldown");
+    let ends = [
+        "kubectl.rollout restart deployment/web -n shop blocked not-recorded",
+        RESTARTED,
+        "kubectl.rollout restart deployment/web -n shop blocked cooldown",
+    ];
     assert_eq!(chain.close().await.changes(), ends);
+}
+
+#[tokio::test]
+async fn a_shadow_run_cools_down_for_itself_and_keeps_nobody_else_from_acting() {
+    let chain = Chain::open(cooling(), &restart().build()).await;
+    let mut shadow = agent("automate-destructive");
+    shadow["spec"]["mode"] = json!("shadow");
+    write(&chain.dir.path().join("agent.yaml"), &shadow);
+    let outcome = chain.attack().await;
+    assert_eq!(outcome.status, ToolStatus::Ok, "the guest is not told: {outcome:?}");
+    failed(&chain.attack().await, ToolStatus::Blocked, "cooldown");
+    chain.assert_unchanged().await;
+    // The same places where cooldowns are kept, and a run that acts.
+    write(&chain.dir.path().join("agent.yaml"), &agent("automate-destructive"));
+    assert_eq!(chain.attack().await.status, ToolStatus::Ok);
+    assert!(is_restarted(&chain.object("deployments.apps", "web").await.unwrap()));
+    let ends = [
+        "kubectl.rollout restart deployment/web -n shop skipped shadow",
+        "kubectl.rollout restart deployment/web -n shop blocked cooldown",
+        RESTARTED,
+    ];
+    assert_eq!(chain.close().await.changes(), ends);
+}
+
+#[tokio::test]
+async fn a_change_whose_outcome_cannot_be_written_stays_an_intent_and_is_the_last() {
+    for regardless in [false, true] {
+        // Once the guest goes on regardless, once it gives the error of its change back.
+        let tried = Guest::new().restart("restart", DEPLOYMENT, "shop", "web");
+        let (tried, words) = if regardless {
+            (tried, "the record cannot be written, so nothing may happen")
+        } else {
+            (tried.or_fail(), "internal error, incident entry-1")
+        };
+        let chain = Chain::with(tried.restart("restart", DEPLOYMENT, "shop", "stuck").or_fail()).await;
+        let (folder, away) = (chain.dir.path().join("records"), chain.dir.path().join("away"));
+        // The effect waits here, after its intent was written: then the disk goes away.
+        let held = Arc::clone(&chain.shared.effects).write_owned().await;
+        let attack = chain.call("work", json!({}));
+        let sabotage = async {
+            // The journal answers only between its writes.
+            while chain.shared.journal.document().await.status.unwrap().actions.len() < 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            fs::rename(&folder, &away).unwrap();
+            drop(held);
+        };
+        let (outcome, ()) = tokio::join!(attack, sabotage);
+        failed(&outcome, ToolStatus::Error, words);
+        assert!(is_restarted(&chain.object("deployments.apps", "web").await.unwrap()), "the effect had begun");
+        assert!(!is_restarted(&chain.object("deployments.apps", "stuck").await.unwrap()), "and nothing follows it");
+        assert!(chain.tools.turn_ended().await.is_err(), "the run is told so");
+        well(&chain.call("greet", json!({})).await);
+
+        fs::rename(&away, &folder).unwrap();
+        let document = chain.on_disk();
+        let report = verify::verify(&document, None, None);
+        assert!(matches!(report.consistent, Answer::Yes(_)) && report.complete.is_no(), "{report:?}");
+        let entries = document.run.status.unwrap().actions;
+        let change = entries.iter().find(|entry| entry.tool.starts_with("kubectl.")).unwrap();
+        assert_eq!((change.status, report.open.as_slice()), (ActionStatus::Intended, [0, 1].as_slice()), "at most this change is unknown");
+        let refused = "kubectl.rollout restart deployment/stuck -n shop blocked not-recorded";
+        let known = if regardless { vec![RESTARTED, refused] } else { vec![RESTARTED] };
+        assert_eq!(chain.close().await.changes(), known, "with the disk back, what is known is not lost");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_loses_its_record_ends() {
+    let folders: Arc<Mutex<Option<(std::path::PathBuf, std::path::PathBuf)>>> = Arc::default();
+    let known = Arc::clone(&folders);
+    // As soon as the first change was made, the disk goes away.
+    let observer = Observer::new(move |event: &Event| {
+        if let Event::Effect { .. } = event
+            && let Some((folder, away)) = known.lock().unwrap().take()
+        {
+            fs::rename(folder, away).unwrap();
+        }
+    });
+    let guest = restart().in_the_other_tool().restart("other-restart", DAEMON_SET, "shop", "probe").or_fail();
+    let chain = Chain::watched(World::default(), &guest.build(), observer).await;
+    *folders.lock().unwrap() = Some((chain.dir.path().join("records"), chain.dir.path().join("away")));
+    let call = |name: &str| json!({ "reply": { "calls": [{ "name": name, "arguments": {} }] } });
+    let conclusion = chain.converse(json!([call("work"), call("other"), { "reply": { "text": "All done." } }])).await;
+    assert_eq!(conclusion.phase, RunPhase::Failed);
+    assert!(conclusion.conditions.iter().any(|condition| condition.reason == "RecordLost"), "{:?}", conclusion.conditions);
+    assert!(!is_restarted(&chain.object("daemonsets.apps", "probe").await.unwrap()));
+    assert!(
+        infraagent::run::close(&chain.shared.journal, conclusion).await.is_err(),
+        "whoever runs it is told that the record is not closed"
+    );
 }
 
 #[tokio::test]

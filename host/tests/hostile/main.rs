@@ -11,9 +11,9 @@ mod effects;
 mod endpoints;
 mod forged;
 mod guest;
-mod killed;
 mod leaks;
 mod loading;
+mod program;
 mod rules;
 #[expect(dead_code, reason = "shared with the sandbox's own tests, which use all of it")]
 #[path = "../../sandbox/tests/support/mod.rs"]

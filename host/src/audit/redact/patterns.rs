@@ -10,7 +10,7 @@ use regex::{Captures, Regex, RegexSet};
 
 use super::Span;
 
-/// One kind of credential: the group `secret` of the expression is what is cut out, if `is` says so.
+/// One kind of credential, if `is` says so. What is cut out is the group `secret`, `single` or `bare` of the expression, or every item of its group `list`.
 struct Pattern {
     expression: Regex,
     is: Check,
@@ -63,17 +63,17 @@ static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
         }),
         // name=value, with or without quotes; `\"` inside of JSON inside of JSON.
         (
-            r#"(?i)(?:access[_-]?token|refresh[_-]?token|id[_-]?token|auth[_-]?token|client[_-]?secret|api[_-]?key|secret[_-]?(?:access[_-]?)?key|private[_-]?key|passw(?:or)?d|passphrase|pwd|token|secret|credentials?)(?:\\*["'])?\s*=\s*(?:\\*"(?P<secret>[^"\\]+)|\\*'(?P<single>[^'\\]+)|(?P<bare>[^\s&"',;\\]+))"#,
+            r#"(?i)(?:access[_-]?token|refresh[_-]?token|id[_-]?token|auth[_-]?token|client[_-]?secret|api[_-]?key|secret[_-]?(?:access[_-]?)?key|private[_-]?key|passw(?:or)?d|passphrase|pwd|token|secret|credentials?)(?:\\*["'])?\s*=\s*(?:\\*"(?P<secret>[^"\\]+)|\\*'(?P<single>[^'\\]+)|\[(?P<list>[^\]{]+)|(?P<bare>[^\s&"',;\\]+))"#,
             always,
         ),
         // name: value where the name leaves no doubt.
         (
-            r#"(?i)(?:access[_-]?token|refresh[_-]?token|id[_-]?token|auth[_-]?token|client[_-]?secret|api[_-]?key|secret[_-]?(?:access[_-]?)?key|private[_-]?key|passw(?:or)?d|passphrase)(?:\\*["'])?\s*:\s*(?:\\*"(?P<secret>[^"\\]+)|\\*'(?P<single>[^'\\]+)|(?P<bare>[^\s&"',;\\{\[]+))"#,
+            r#"(?i)(?:access[_-]?token|refresh[_-]?token|id[_-]?token|auth[_-]?token|client[_-]?secret|api[_-]?key|secret[_-]?(?:access[_-]?)?key|private[_-]?key|passw(?:or)?d|passphrase)(?:\\*["'])?\s*:\s*(?:\\*"(?P<secret>[^"\\]+)|\\*'(?P<single>[^'\\]+)|\[(?P<list>[^\]{]+)|(?P<bare>[^\s&"',;\\{\[]+))"#,
             always,
         ),
         // token: value and secret: value only if the value looks like one.
         (
-            r#"(?i)(?:token|secret|credentials?|pwd)(?:\\*["'])?\s*:\s*(?:\\*"(?P<secret>[^"\\]+)|\\*'(?P<single>[^'\\]+)|(?P<bare>[^\s&"',;\\{\[]+))"#,
+            r#"(?i)(?:token|secret|credentials?|pwd)(?:\\*["'])?\s*:\s*(?:\\*"(?P<secret>[^"\\]+)|\\*'(?P<single>[^'\\]+)|\[(?P<list>[^\]{]+)|(?P<bare>[^\s&"',;\\{\[]+))"#,
             |found| random(found, 12),
         ),
     ];
@@ -98,15 +98,36 @@ pub(super) fn find(text: &str) -> Vec<Span> {
         return spans;
     }
     for Pattern { expression, is } in PATTERNS.iter().filter(|pattern| pattern.expression.is_match(text)) {
-        for found in expression.captures_iter(text).filter(is) {
-            let secret =
-                ["secret", "single", "bare"].iter().filter(|name| expression.capture_names().flatten().any(|known| known == **name));
-            if let Some(secret) = secret.filter_map(|name| found.name(name)).next() {
-                spans.push((secret.start(), secret.end()));
-            }
-        }
+        spans.extend(expression.captures_iter(text).filter(is).flat_map(|found| secrets(&found)));
     }
     spans
+}
+
+/// Where the secrets are in something that was found.
+fn secrets(found: &Captures<'_>) -> Vec<Span> {
+    match (["secret", "single", "bare"].iter().find_map(|name| found.name(name)), found.name("list")) {
+        (Some(secret), _) => vec![(secret.start(), secret.end())],
+        (None, Some(list)) => items(list.as_str()).into_iter().map(|(from, to)| (from + list.start(), to + list.start())).collect(),
+        (None, None) => Vec::new(),
+    }
+}
+
+/// One item of a list in the ways in which programs write it: in quotes, in quotes that are escaped, or bare.
+static ITEM: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r#""(?P<double>(?:[^"\\]|\\.)*)"?|'(?P<single>[^']*)'?|\\+["'](?P<escaped>[^"'\\]*)(?:\\+["']?)?|(?P<bare>[^\s,;"'\\\[\]]+)"#,
+    )
+    .ok()
+});
+
+/// The items of a list, without what is no credential anywhere: truth values and nothing.
+fn items(list: &str) -> Vec<Span> {
+    let Some(item) = ITEM.as_ref() else { return vec![(0, list.len())] };
+    let value = |found: Captures<'_>| {
+        let one = ["double", "single", "escaped", "bare"].iter().find_map(|name| found.name(name))?;
+        (!matches!(one.as_str(), "" | "true" | "false" | "null")).then(|| (one.start(), one.end()))
+    };
+    item.captures_iter(list).filter_map(value).collect()
 }
 
 /// Whether the name of a member leaves no doubt that its value is a credential.
@@ -134,9 +155,13 @@ pub(super) fn names_a_credential(name: &str) -> bool {
     WHOLE.contains(&plain.as_str()) || shouted || ENDINGS.iter().any(|ending| plain.ends_with(ending))
 }
 
-/// At least `min` characters with a digit among them: what people do not write by hand.
+/// At least `min` characters with a digit among them: what people do not write by hand. In a list, any of its items.
 fn random(found: &Captures<'_>, min: usize) -> bool {
-    ["secret", "single", "bare"].iter().filter_map(|name| found.name(name)).any(|value| looks_random(value.as_str(), min))
+    let whole = found.get_match();
+    secrets(found).into_iter().any(|(from, to)| {
+        let value = whole.as_str().get(from.saturating_sub(whole.start())..to.saturating_sub(whole.start()));
+        value.is_some_and(|value| looks_random(value, min))
+    })
 }
 
 fn looks_random(value: &str, min: usize) -> bool {
@@ -170,5 +195,6 @@ mod tests {
     fn every_expression_compiles_and_none_matches_nothing() {
         assert_eq!(PATTERNS.len(), EXPRESSIONS);
         assert!(PATTERNS.iter().all(|pattern| !pattern.expression.is_match("")));
+        assert!(ITEM.is_some());
     }
 }

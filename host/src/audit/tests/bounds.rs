@@ -2,8 +2,8 @@
 
 use infraagent_api::names::Severity;
 
-use super::support::{Desk, closing, permit_because, proposal, read, refused};
-use crate::audit::{Closing, Error, MutationOutcome, ToolOutcome, bound, canonical, entry, verify::Answer};
+use super::support::{Desk, closing, permit_because, proposal, read, refused, size};
+use crate::audit::{Closing, Error, MutationOutcome, ToolOutcome, bound, canonical, verify::Answer};
 
 #[tokio::test]
 async fn a_full_record_of_large_results_fits_and_nothing_is_shortened_afterwards() {
@@ -27,10 +27,10 @@ async fn a_full_record_of_large_results_fits_and_nothing_is_shortened_afterwards
         sealed = entries;
     }
     assert_eq!(desk.journal.entries_left(), 0);
-    let total: usize = sealed.iter().map(|entry| entry::size(entry).unwrap()).sum();
+    let total: usize = sealed.iter().map(size).sum();
     assert!(total <= bound::BYTES, "{total}");
     for entry in &sealed {
-        assert!(entry::size(entry).unwrap() <= bound::FIXED + bound::SHARE);
+        assert!(size(entry) <= bound::FIXED + bound::SHARE);
         let result = entry.result.as_deref().unwrap();
         assert!(canonical::escaped_len(result) <= bound::SHARE);
         assert!(entry.reads.as_ref().is_none_or(|reads| reads.count == 40 && reads.calls.len() <= bound::LISTED_CALLS));
@@ -55,7 +55,7 @@ async fn many_open_entries_share_the_room_too() {
     }
     let entries = desk.journal.document().await.status.unwrap().actions;
     assert_eq!(entries.len(), 128);
-    assert!(entries.iter().map(|entry| entry::size(entry).unwrap()).sum::<usize>() <= bound::BYTES);
+    assert!(entries.iter().map(size).sum::<usize>() <= bound::BYTES);
 }
 
 #[tokio::test]

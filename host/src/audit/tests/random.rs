@@ -3,7 +3,7 @@
 use proptest::{prelude::*, sample::Index};
 use serde_json::Value;
 
-use super::support::{Desk, closing, judged, permit_because, proposal, read, refused, refused_read};
+use super::support::{Desk, closing, judged, permit_because, proposal, read, refused, refused_read, size};
 use crate::audit::{
     Document, End, MutationOutcome, ToolOutcome, canonical,
     verify::{Answer, verify},
@@ -107,7 +107,7 @@ proptest! {
         if finish.is_some() {
             prop_assert!(matches!(report.authentic, Answer::Yes(_)), "{:?}", report);
         }
-        let size: usize = desk.read().run.status.unwrap_or_default().actions.iter().map(|entry| crate::audit::entry::size(entry).unwrap()).sum();
+        let size: usize = desk.read().run.status.unwrap_or_default().actions.iter().map(size).sum();
         prop_assert!(size <= crate::audit::bound::BYTES);
     }
 

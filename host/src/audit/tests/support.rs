@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use infraagent_api::{
     AgentRun,
-    run::{RunPhase, Usage},
+    run::{ActionRecord, RunPhase, Usage},
 };
 use infraagent_guard::{
     Allowed, Autonomy, Circumstances, Claim, Decision, Denial, Fact, Facts, Permit, Policy, Proposal,
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::audit::{
-    AuditKey, Closing, Document, FileSink, Journal, MutationOutcome, PublicKey, Redactor, Setup, Sink, ToolOutcome,
+    AuditKey, Closing, Document, FileSink, Journal, MutationOutcome, PublicKey, Redactor, Setup, Sink, ToolOutcome, canonical,
     verify::{Report, verify},
 };
 
@@ -77,6 +77,11 @@ impl Desk {
     pub(crate) fn verify(&self) -> Report {
         verify(&self.read(), Some(&self.public()), None)
     }
+}
+
+/// Bytes of an entry in canonical JSON.
+pub(super) fn size(entry: &ActionRecord) -> usize {
+    canonical::text(&serde_json::to_value(entry).unwrap()).unwrap().len()
 }
 
 pub(crate) fn closing() -> Closing {

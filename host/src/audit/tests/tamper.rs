@@ -139,9 +139,10 @@ async fn entries_swapped_dropped_repeated_or_appended_are_found_at_their_place()
     }
     let mut forged = entries.last().unwrap().clone();
     forged["seq"] = json!(entries.len());
-    let hash = chain::intent(entries.last().unwrap()["intentHash"].as_str().unwrap(), forged.as_object().unwrap()).unwrap();
+    let hash =
+        chain::intent(entries.last().unwrap()["intentHash"].as_str().unwrap(), &chain::intent_text(forged.as_object().unwrap()).unwrap());
     forged["intentHash"] = json!(hash);
-    forged["outcomeHash"] = json!(chain::outcome(&hash, forged.as_object().unwrap()).unwrap());
+    forged["outcomeHash"] = json!(chain::outcome(&hash, &chain::outcome_text(forged.as_object().unwrap()).unwrap()));
     let appended = with(entries.iter().cloned().chain([forged]).collect());
     assert_eq!(refuted(&appended, &desk, "appended with right hashes"), None);
     assert!(judged(&appended, &desk.public()).unwrap().consistent.is_no());
@@ -173,9 +174,9 @@ async fn a_reopened_record_is_found() {
 fn recompute(value: &mut Value) {
     let mut previous = chain::run(value).unwrap();
     for entry in value["status"]["actions"].as_array_mut().unwrap() {
-        let hash = chain::intent(&previous, entry.as_object().unwrap()).unwrap();
+        let hash = chain::intent(&previous, &chain::intent_text(entry.as_object().unwrap()).unwrap());
         entry["intentHash"] = json!(hash);
-        entry["outcomeHash"] = json!(chain::outcome(&hash, entry.as_object().unwrap()).unwrap());
+        entry["outcomeHash"] = json!(chain::outcome(&hash, &chain::outcome_text(entry.as_object().unwrap()).unwrap()));
         previous = hash;
     }
     value["status"]["head"]["hash"] = json!(chain::head(value).unwrap());

@@ -7,9 +7,9 @@ use infraagent_api::{
     run::{ActionStatus, RunPhase},
 };
 
-use super::support::{Desk, closed, closing, permit, permit_because, read, refused, refused_read, run, setup};
+use super::support::{Desk, closed, closing, permit, permit_because, read, refused, refused_read, run, setup, size};
 use crate::audit::{
-    Closing, Document, End, Error, FileSink, Journal, MutationOutcome, Sink, ToolOutcome, bound, sink,
+    Closing, Document, End, Error, FileSink, Journal, MutationOutcome, Sink, ToolOutcome, bound, chain, entry, sink,
     verify::{Answer, verify},
 };
 
@@ -64,6 +64,20 @@ async fn entries_say_what_was_asked_decided_and_done() {
 }
 
 #[tokio::test]
+async fn what_the_journal_hashes_and_measures_in_parts_is_what_the_whole_entry_has() {
+    let desk = Desk::open(bound::ENTRIES).await;
+    let document = closed(&desk).await;
+    let entries = desk.read().run.status.unwrap().actions;
+    for (entry, written) in entries.iter().zip(document["status"]["actions"].as_array().unwrap()) {
+        let written = written.as_object().unwrap();
+        let (intent, outcome) = (chain::intent_text(written).unwrap(), chain::outcome_text(written).unwrap());
+        assert_eq!(entry::outcome_text(entry).unwrap(), outcome);
+        assert_eq!(chain::sealed_len(intent.len(), outcome.len()), size(entry), "{written:?}");
+    }
+    assert_eq!(entries.len(), 6);
+}
+
+#[tokio::test]
 async fn the_digest_of_reads_follows_from_the_definition() {
     let desk = Desk::open(bound::ENTRIES).await;
     let tool = desk.journal.tool("t", "", "").await.unwrap();
@@ -73,7 +87,7 @@ async fn the_digest_of_reads_follows_from_the_definition() {
     tool.close(ToolOutcome::Executed { result: String::new() }).await.unwrap();
     desk.journal.flush().await.unwrap();
     let text = r#"[["kubectl.logs pod/web-1 -n apps","sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824 5"],["kubectl.logs pod/web-2 -n apps","unanswered"]]"#;
-    let expected = crate::audit::chain::sha256(format!("infraagent audit v1 reads\n{text}").as_bytes());
+    let expected = chain::sha256(format!("infraagent audit v1 reads\n{text}").as_bytes());
     assert_eq!(desk.read().run.status.unwrap().actions[0].reads.as_ref().unwrap().digest, Some(expected));
 }
 

@@ -103,6 +103,48 @@ fn a_denied_read_counts_as_refused() {
 }
 
 #[test]
+fn a_refusal_that_a_tool_call_passes_on_is_one_refusal() {
+    use ActionStatus::{Blocked, Executed, Failed, Skipped};
+    let call = |reason, reads: Option<i32>| {
+        let mut call = entry(Blocked, READ, Some(reason));
+        call.reads = reads.map(|denied| Reads { count: 3, denied, calls: Vec::new(), digest: None });
+        call
+    };
+    let change = |status, reason| entry(status, CHANGE, reason);
+    for (name, entries, blocked, proposed, escalations) in [
+        ("a change, and its call", vec![call("cooldown", None), change(Blocked, Some("cooldown"))], 1, 0, 0),
+        ("a read, and its call", vec![call("out-of-scope", Some(1))], 1, 0, 0),
+        ("a call that was not run", vec![call("unknown-tool", None)], 1, 0, 0),
+        ("a proposal, and its call", vec![call("approval-required", None), change(Skipped, Some("proposed"))], 0, 1, 1),
+        ("a change for autonomy, and its call", vec![call("tier-not-granted", None), change(Blocked, Some("tier-not-granted"))], 1, 0, 1),
+        ("a read for autonomy, and its call", vec![call("tier-not-granted", Some(1))], 1, 0, 1),
+        ("a change that the cluster refused, and its call", vec![call("forbidden", None), change(Failed, Some("forbidden"))], 0, 0, 0),
+        (
+            "two changes of one call",
+            vec![call("cooldown", None), change(Blocked, Some("cooldown")), change(Blocked, Some("cooldown"))],
+            2,
+            0,
+            0,
+        ),
+        (
+            "two calls of which only the second had a change",
+            vec![call("cooldown", None), call("cooldown", None), change(Blocked, Some("cooldown"))],
+            2,
+            0,
+            0,
+        ),
+        ("a call that recovered from a refusal", vec![entry(Executed, READ, None), change(Blocked, Some("cooldown"))], 1, 0, 0),
+        ("another code", vec![call("unknown-tool", None), change(Blocked, Some("cooldown"))], 2, 0, 0),
+    ] {
+        let entries: Vec<_> = (0..).zip(entries).map(|(seq, entry)| ActionRecord { seq, ..entry }).collect();
+        let run = fixture::run(|documents| documents.agent["spec"]["guardrails"]["escalation"] = json!({ "target": "human" }));
+        let conclusion = conclude(&run, &ended(Ok("r")), &entries, &[], now());
+        let Conclusion { tally, escalations: due, .. } = conclusion;
+        assert_eq!((tally.blocked, tally.proposed, due.len()), (blocked, proposed, escalations), "{name}");
+    }
+}
+
+#[test]
 fn reporting_rules_escalate() {
     let with = |field: &str| {
         let field = field.to_owned();

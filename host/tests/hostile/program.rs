@@ -1,4 +1,5 @@
-//! `infraagent run`, killed without warning at any moment: the record that is left can be read, and never says less than what was done.
+//! `infraagent run` as a program: given a skill that is a trap for its compiler, or killed without warning at any moment. The record that is left can be
+//! read, and never says less than what was done.
 
 use std::{
     fs,
@@ -8,6 +9,7 @@ use std::{
 };
 
 use infraagent::audit::{Document, verify};
+use infraagent_api::run::RunPhase;
 use serde_json::json;
 
 use crate::{
@@ -36,10 +38,9 @@ fn run(folder: &Path, number: usize) -> (Command, std::path::PathBuf) {
     (command, record)
 }
 
-#[test]
-fn a_run_that_is_killed_leaves_a_record_that_is_whole() {
-    let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name);
+/// Everything that a run of one agent with one skill needs.
+fn prepare(folder: &Path, guest: &Guest) {
+    let at = |name: &str| folder.join(name);
     let mut alone = agent("automate-destructive");
     alone["spec"]["skills"] = json!([{ "name": "hostile" }]);
     alone["spec"]["guardrails"]["maxIterations"] = json!(20);
@@ -48,16 +49,56 @@ fn a_run_that_is_killed_leaves_a_record_that_is_whole() {
     write(&at("models.yaml"), &models());
     write(&at("policy.yaml"), &policy("none"));
     crate::chain::fill(&World::default(), &at("snapshot"));
+    fs::write(at("hostile.wasm"), packed(&guest.build(), |_| ())).unwrap();
+}
+
+/// The model calls the tool twice in each of so many turns.
+fn converse(folder: &Path, turns: usize) {
+    let turn = json!({ "reply": { "calls": [{ "name": "work", "arguments": {} }, { "name": "work", "arguments": {} }] } });
+    let mut turns = vec![turn; turns];
+    turns.push(json!({ "reply": { "text": "Done." } }));
+    fs::write(folder.join("conversation.yaml"), json!({ "conversation": 1, "turns": turns }).to_string()).unwrap();
+}
+
+#[test]
+fn a_skill_that_is_a_trap_for_the_compiler_ends_the_run_before_anything_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let restart = || Guest::new().restart("restart", DEPLOYMENT, "shop", "web").or_fail();
+    // One function that is small for a file and large for a compiler.
+    let step = "(local.set $run (i32.xor (i32.mul (local.get $run) (local.get $tool)) (local.get $run_len))) (local.set $tool (i32.add (local.get $run) (local.get $tool)))\n";
+    prepare(dir.path(), &restart().code(&step.repeat(150_000)));
+    converse(dir.path(), 1);
+    let (mut command, record) = run(dir.path(), 0);
+    let output = command.args(["--compile-cpu", "1"]).stderr(Stdio::piped()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    // On a busy machine its time on the wall ends before its time on the processor.
+    let limits = ["takes more than 1 s of processor time", "took longer than 3.0 s and was stopped"];
+    assert!(told.contains("cannot load the skill") && limits.iter().any(|limit| told.contains(limit)), "{told}");
+    let (document, report) = read(&record);
+    let status = document.run.status.unwrap();
+    assert!(status.actions.is_empty(), "{:?}", status.actions);
+    assert_eq!((status.phase, report.closed), (Some(RunPhase::Failed), true), "a run that could not start has ended");
+    assert!(
+        status.conditions.iter().any(|condition| condition.reason == "NotStarted" && condition.message.contains("compiling the component"))
+    );
+
+    // The next run in the same folder, with the same cache and an honest skill.
+    prepare(dir.path(), &restart());
+    let (mut command, record) = run(dir.path(), 1);
+    assert!(command.status().unwrap().success());
+    assert!(read(&record).0.run.status.unwrap().actions.iter().any(|entry| entry.tool == "kubectl.rollout restart"));
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_a_record_that_is_whole() {
+    let dir = tempfile::tempdir().unwrap();
     let guest =
         Guest::new().restart("restart", DEPLOYMENT, "shop", "web").or_fail().restart("restart", DEPLOYMENT, "shop", "stuck").or_fail();
-    fs::write(at("hostile.wasm"), packed(&guest.build(), |_| ())).unwrap();
-    let turn = json!({ "reply": { "calls": [{ "name": "work", "arguments": {} }, { "name": "work", "arguments": {} }] } });
-    let mut turns = vec![turn; 12];
-    turns.push(json!({ "reply": { "text": "Done." } }));
-    let conversation = json!({ "conversation": 1, "turns": turns }).to_string();
+    prepare(dir.path(), &guest);
 
     // Once to the end, which also fills the cache; its length says where to cut.
-    fs::write(at("conversation.yaml"), &conversation).unwrap();
+    converse(dir.path(), 12);
     let (mut command, record) = run(dir.path(), 0);
     let status = command.status().unwrap();
     assert!(status.success(), "{status}");
@@ -65,7 +106,7 @@ fn a_run_that_is_killed_leaves_a_record_that_is_whole() {
 
     let mut cut_off = 0;
     for number in 1..=8 {
-        fs::write(at("conversation.yaml"), &conversation).unwrap();
+        converse(dir.path(), 12);
         let (mut command, record) = run(dir.path(), number);
         let mut child = command.spawn().unwrap();
         // From the moment when the record is there: a little later each time.
