@@ -6,7 +6,7 @@ use infraagent::llm::{Endpoint, Error, Provider, retry::Pace, transport};
 use infraagent_tests::model_server::{Fault, ModelServer, Reply, Script, Step};
 use serde_json::json;
 
-use crate::support::{KEY, PROVIDERS, all_were_fine, ask, provider, question};
+use crate::support::{KEY, PACE, PROVIDERS, all_were_fine, ask, provider, question};
 
 fn faults(faults: impl IntoIterator<Item = Fault>) -> Script {
     let steps = faults.into_iter().map(Step::Fault).chain([Step::Reply(Reply::says("At last."))]);
@@ -33,8 +33,6 @@ async fn what_may_pass_is_asked_again() {
             Fault::retry_after(529, past),
             Fault::retry_after(503, "nonsense"),
             Fault::Truncated,
-            Fault::Drip { every_ms: 20 },
-            Fault::Hang,
         ] {
             let server = ModelServer::start(faults([fault.clone()])).unwrap();
             let reply = ask(name, &server, &question()).await.unwrap_or_else(|error| panic!("{name} {fault:?}: {error}"));
@@ -44,6 +42,19 @@ async fn what_may_pass_is_asked_again() {
             assert_eq!(seen[0].body, seen[1].body, "the same question");
             all_were_fine(&server);
         }
+        for fault in [Fault::Drip { every_ms: 20 }, Fault::Hang] {
+            let server = ModelServer::start(faults([fault.clone()])).unwrap();
+            let impatient = provider(name, &server).with_patience(PACE, Duration::from_secs(2));
+            let reply = impatient.complete(&question(), Instant::now() + Duration::from_secs(100)).await;
+            assert_eq!(reply.unwrap_or_else(|error| panic!("{name} {fault:?}: {error}")).text, "At last.");
+        }
+        let server = ModelServer::start(faults(vec![Fault::Hang; 4])).unwrap();
+        let impatient = provider(name, &server).with_patience(PACE, Duration::from_millis(50));
+        let error = transport(impatient.complete(&question(), Instant::now() + Duration::from_secs(100)).await.unwrap_err());
+        assert!(
+            matches!(&error, transport::Error::GaveUp { tries: 4, last } if matches!(**last, transport::Error::Timeout { .. })),
+            "{error}"
+        );
     }
 }
 
