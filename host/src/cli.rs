@@ -59,3 +59,34 @@ pub async fn main() -> ExitCode {
         ExitCode::from(2)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parses(arguments: &[&str]) -> bool {
+        Cli::try_parse_from([&["infraagent", "run", "--replay", "c.yaml"], arguments].concat()).is_ok()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_run_has_one_world_and_its_documents_come_from_one_place() {
+        let files = ["--agent", "a", "--environment", "e", "--models", "m"];
+        let with = |more: &[&str]| parses(&[&files, more].concat());
+        assert!(with(&["--snapshot", "s"]) && with(&["--kubeconfig", "k"]));
+        assert!(parses(&["--kubeconfig", "k", "--agent-name", "a", "-n", "ns"]));
+        assert!(!with(&[]), "no world");
+        assert!(!with(&["--snapshot", "s", "--kubeconfig", "k"]), "two worlds");
+        assert!(!parses(&["--kubeconfig", "k"]), "no documents");
+        assert!(!with(&["--kubeconfig", "k", "--agent-name", "a"]), "documents twice");
+        assert!(!parses(&["--snapshot", "s", "--agent-name", "a"]), "a snapshot has no agents");
+        assert!(!parses(&["--snapshot", "s", "--agent", "a"]), "no environment");
+        assert!(!with(&["--kubeconfig", "k", "--memory", "m"]), "there is no memory in a cluster yet");
+    }
+}

@@ -27,6 +27,7 @@ mod control_plane;
 mod identity;
 mod install;
 pub mod model_server;
+mod skill;
 mod wait;
 
 pub use audit_log::{AuditEvent, Impersonated, ObjectReference, ResponseStatus, User};
@@ -34,4 +35,5 @@ pub use binary::binary;
 pub use control_plane::{ControlPlane, NODE, Programs, control_plane, control_plane_with_controllers};
 pub use identity::{client_of, config_of};
 pub use install::{OPERATOR, apply, documents, repository};
+pub use skill::skill;
 pub use wait::eventually;

@@ -123,7 +123,7 @@ impl Intent {
             |_| {},
             |entry| entry.pre_flight_check = None,
             |entry| entry.target = bound::short(&entry.target, 64),
-            |entry| entry.decided_against = entry.decided_against.take().map(|text| bound::short(&text, 32)),
+            |entry| entry.decided_against = entry.decided_against.take().map(|text| bound::short(&initials(&text), 48)),
             |entry| {
                 entry.checks = entry.checks.take().map(|text| bound::short(&text, 160));
                 entry.object_version = entry.object_version.take().map(|text| bound::short(&text, 64));
@@ -203,6 +203,15 @@ pub(crate) fn tier(tier: policy::Tier) -> Tier {
 fn observed_text(observed: &Observed) -> String {
     let Observed { uid, resource_version } = observed;
     format!("{uid}/{resource_version}")
+}
+
+/// `a=300 e=301 p=302` of `agent=300 environment=301 policy=302`: the versions matter, the words do not.
+fn initials(versions: &str) -> String {
+    let short = |word: &str| match word.split_once('=') {
+        Some((name, version)) => format!("{}={version}", name.chars().take(1).collect::<String>()),
+        None => word.to_owned(),
+    };
+    versions.split(' ').map(short).collect::<Vec<_>>().join(" ")
 }
 
 /// `kubectl.rollout restart` and `deployment/web -n shop` of `kubectl.rollout restart deployment/web -n shop`.

@@ -98,7 +98,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     audit_key: Option<PathBuf>,
     /// Folder that keeps the memory of skills with `state: true` from run to run; without it they forget
-    #[arg(long, value_name = "DIR", requires = "snapshot")]
+    #[arg(long, value_name = "DIR", requires = "snapshot", conflicts_with = "kubeconfig")]
     memory: Option<PathBuf>,
     #[command(flatten)]
     endpoints: endpoints::Flags,

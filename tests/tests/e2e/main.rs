@@ -8,3 +8,4 @@ mod crds;
 mod harness;
 mod identities;
 mod record;
+mod run;

@@ -1,7 +1,10 @@
-//! Looking around for one decision: what was listed once is not listed again, and the target is remembered as it was observed.
+//! Looking around for one decision: what was listed once is not asked for again, and the target is remembered as it was observed.
+//!
+//! Walking up from every pod of a namespace asks for every workload in it, one by one. The second question for objects of one of
+//! Kubernetes' own kinds therefore asks for all of them, so that a decision costs two requests for each at most, however many objects there are.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -14,23 +17,46 @@ use crate::broker::{
     world::{ServedKind, World, WorldError},
 };
 
-type Listed = BTreeMap<(GroupResource, Option<String>), Vec<Value>>;
+/// A kind, in a namespace or in the cluster.
+type Spot = (GroupResource, Option<String>);
 
 /// The world, for one decision.
 #[derive(Debug)]
 pub(super) struct Survey<'k> {
     kubernetes: &'k Kubernetes,
-    listed: Mutex<Listed>,
+    listed: Mutex<BTreeMap<Spot, Vec<Value>>>,
+    /// Where one object was asked for.
+    asked: Mutex<BTreeSet<Spot>>,
 }
 
 impl<'k> Survey<'k> {
     pub(super) fn new(kubernetes: &'k Kubernetes) -> Self {
-        Self { kubernetes, listed: Mutex::default() }
+        Self { kubernetes, listed: Mutex::default(), asked: Mutex::default() }
+    }
+
+    /// From what was listed; none if it was not.
+    fn known(&self, spot: &Spot, name: &str) -> Option<Result<Value, WorldError>> {
+        let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = listed.get(spot)?.iter().find(|object| object::name(object) == name).cloned();
+        let (kind, namespace) = spot;
+        let absent = || WorldError::NotFound(format!("`{}`", object::shown(kind, namespace.as_deref().unwrap_or_default(), name)));
+        Some(found.ok_or_else(absent))
     }
 }
 
 impl World for Survey<'_> {
     async fn get(&self, kind: &GroupResource, namespace: Option<&str>, name: &str) -> Result<Value, WorldError> {
+        let spot = (kind.clone(), namespace.map(str::to_owned));
+        // Not for kinds of the cluster (there may be thousands of nodes), nor for custom ones, of which only the metadata is listed.
+        if namespace.is_some() && !self.kubernetes.served(kind).await?.is_custom() {
+            let again = !self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(spot.clone());
+            // Whoever may not list may still get.
+            if (!again || self.list(kind, namespace).await.is_ok())
+                && let Some(known) = self.known(&spot, name)
+            {
+                return known;
+            }
+        }
         let found = self.kubernetes.get(kind, namespace, name).await?;
         self.kubernetes.sights.remember(&found);
         Ok(found)

@@ -37,10 +37,10 @@ pub(super) struct Flags {
     #[arg(long, value_name = "FILE", group = "world")]
     pub(super) kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig [default: its current one]
-    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    #[arg(long, value_name = "NAME", requires = "kubeconfig", conflicts_with = "snapshot")]
     pub(super) context: Option<String>,
     /// InfraAgent in the cluster, with the environment that it names, the ModelTierConfigs and the policies that hold there
-    #[arg(long, value_name = "NAME", group = "documents", requires = "kubeconfig")]
+    #[arg(long, value_name = "NAME", group = "documents", requires = "kubeconfig", conflicts_with = "snapshot")]
     pub(super) agent_name: Option<String>,
     /// Namespace of the agent [default: that of the context]
     #[arg(short, long, value_name = "NAME", requires = "agent_name")]

@@ -117,3 +117,72 @@ impl std::fmt::Debug for Documents {
         f.debug_struct("Documents").field("reader", &self.reader).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::fixture;
+
+    fn governing() -> Governing {
+        Governing {
+            agent: fixture::object(fixture::agent()),
+            environment: fixture::object(fixture::environment()),
+            policies: vec![fixture::object(fixture::policy())],
+        }
+    }
+
+    #[test]
+    fn what_a_run_is_bound_to_cannot_be_exchanged_and_everything_else_may_change() {
+        let before = governing();
+        let changed = |change: fn(&mut Governing)| {
+            let mut now = governing();
+            change(&mut now);
+            bound(&before, &now).err().unwrap_or_default()
+        };
+        assert_eq!(changed(|now| now.agent.spec.paused = true), "");
+        assert_eq!(changed(|now| now.policies.clear()), "");
+        assert!(changed(|now| now.agent.metadata.uid = Some("other".to_owned())).contains("the agent was deleted"));
+        assert!(changed(|now| now.environment.metadata.uid = Some("other".to_owned())).contains("the environment was deleted"));
+        assert!(changed(|now| now.environment.metadata.name = Some("other".to_owned())).contains("another environment"));
+        assert!(changed(|now| now.agent.spec.service_account_name = Some("admin".to_owned())).contains("another ServiceAccount"));
+    }
+
+    #[tokio::test]
+    async fn without_an_answer_a_change_is_denied_and_a_read_rests_on_what_is_known() {
+        // Nobody listens there.
+        let mut config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        config.default_retry = false;
+        let reader = Reader::new(kube::Client::try_from(config).unwrap(), "agents", "forge");
+        let first = Arc::new(fixture::run(|_| ()));
+        let documents = Documents::new(reader, governing(), first, Box::new(|_| Err("not asked for".to_owned())));
+        assert!(documents.current(Freshness::Recent).await.is_ok());
+        let denied = documents.current(Freshness::Now).await.unwrap_err().to_string();
+        assert!(denied.contains("cannot read"), "{denied}");
+        assert!(documents.current(Freshness::Recent).await.is_ok(), "a change was denied, the documents are still young");
+        documents.known.lock().await.read = Instant::now().checked_sub(STALE * 2).unwrap();
+        documents.known.lock().await.tried = Instant::now().checked_sub(SOON * 2).unwrap();
+        assert!(documents.current(Freshness::Recent).await.is_err(), "they are stale");
+    }
+
+    #[tokio::test]
+    async fn documents_that_no_longer_make_a_run_deny_until_they_do_again() {
+        let mut config = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        config.default_retry = false;
+        let reader = Reader::new(kube::Client::try_from(config).unwrap(), "agents", "forge");
+        let make = |now: Governing| if now.agent.spec.paused { Err("odd".to_owned()) } else { Ok(fixture::run(|_| ())) };
+        let documents = Documents::new(reader, governing(), Arc::new(fixture::run(|_| ())), Box::new(make));
+        let mut known = documents.known.lock().await;
+        let mut odd = governing();
+        odd.agent.spec.paused = true;
+        documents.take(&mut known, odd, Instant::now());
+        assert_eq!(known.run.as_ref().unwrap_err(), "odd");
+        documents.take(&mut known, governing(), Instant::now());
+        assert!(known.run.is_ok());
+        let mut other = governing();
+        other.agent.metadata.uid = Some("other".to_owned());
+        documents.take(&mut known, other, Instant::now());
+        assert!(known.run.is_err());
+        documents.take(&mut known, governing(), Instant::now());
+        assert!(known.run.is_ok(), "the run is still bound to the first agent");
+    }
+}

@@ -76,7 +76,7 @@ pub(super) fn merge(policies: &[InfraAgentPolicy], paused: bool, findings: &mut 
             ("spec.dailyBudget", daily_budget.is_some()),
         ] {
             if is_set {
-                findings.warn(WarningKind::Platform, format!("{document}, `{field}`: has no effect on a run from files"));
+                findings.warn(WarningKind::Platform, format!("{document}, `{field}`: has no effect on a run that is started by hand"));
             }
         }
         if let Some(limits) = limits {

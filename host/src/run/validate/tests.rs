@@ -346,7 +346,11 @@ fn what_a_run_from_files_cannot_honour_is_said() {
         documents.policies[0]["spec"]["dailyBudget"] = json!({ "tokens": 1000 });
     });
     for field in ["spec.allowedRegistries", "spec.signatures.mode", "spec.dailyBudget"] {
-        warned(&run, WarningKind::Platform, &format!("InfraAgentPolicy `platform`, `{field}`: has no effect on a run from files"));
+        warned(
+            &run,
+            WarningKind::Platform,
+            &format!("InfraAgentPolicy `platform`, `{field}`: has no effect on a run that is started by hand"),
+        );
     }
     assert_eq!(run.warnings.len(), 3, "{:#?}", run.warnings);
     let off = fixture::run(|documents| documents.policies[0]["spec"]["signatures"] = json!({ "mode": "off" }));

@@ -163,3 +163,28 @@ async fn selectors_are_the_servers_work() {
         assert!(asked.request_uri.contains(part), "{part}: {}", asked.request_uri);
     }
 }
+
+#[tokio::test]
+async fn a_decision_looks_at_everything_once_and_at_one_namespace() {
+    let live = ApiServer.load("dependants").await;
+    let bench = Bench::new(&live);
+    bench.allowed(restart(Deployment, "free")).await;
+    let events = live.plane.audit_events().await;
+    let here = format!("/namespaces/{}/", live.shop);
+    let looks: Vec<&str> = events
+        .iter()
+        .filter(|event| event.impersonated_user.is_none() && event.user.username != "system:apiserver")
+        .filter(|event| !event.is_mutation() && event.request_uri.contains(&here))
+        .map(|event| event.request_uri.as_str())
+        .collect();
+    let unique: std::collections::BTreeSet<&str> = looks.iter().copied().collect();
+    assert_eq!(looks.len(), unique.len(), "{looks:#?}");
+    for part in
+        ["/serviceaccounts/", "/deployments/free", "/pods?limit", "/replicasets?limit", "/persistentvolumeclaims?limit", "/buckets?limit"]
+    {
+        assert!(looks.iter().any(|look| look.contains(part)), "{part}: {looks:#?}");
+    }
+    // Nothing that holds secrets, and nothing as the agent: it has not done anything yet.
+    assert!(looks.iter().all(|look| !look.contains("secrets")), "{looks:#?}");
+    assert!(events.iter().all(|event| event.run() != Some(&format!("{}/run-1", live.shop))));
+}

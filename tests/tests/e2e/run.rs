@@ -1,0 +1,383 @@
+//! `infraagent run --kubeconfig`: an agent of the cluster, a skill component, a replayed conversation, the operator's own rights, and an API server whose
+//! audit log says what really happened.
+
+use std::{
+    path::PathBuf,
+    process::{Output, Stdio},
+};
+
+use infraagent_api::{AgentRun, run::RunPhase};
+use infraagent_tests::{ControlPlane, OPERATOR, apply, binary, control_plane_with_controllers, eventually, skill};
+use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
+use kube::{
+    Api, Client,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+/// A namespace with an agent `forge`, its environment, its ServiceAccount and a Deployment `web` whose pods never run, so that a restart is waited for.
+struct Lab {
+    plane: &'static ControlPlane,
+    namespace: String,
+    client: Client,
+    operator: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Lab {
+    async fn new() -> Self {
+        let plane = control_plane_with_controllers();
+        plane.install_operator().await;
+        let namespace = plane.namespace("run").await;
+        plane.enroll(&namespace, &["infraagent-forge"]).await;
+        let operator = plane.kubeconfig_for(OPERATOR.0, OPERATOR.1).await;
+        let lab = Self { plane, client: plane.admin().await, operator, folder: tempfile::tempdir().unwrap(), namespace };
+        lab.apply(json!({
+            "apiVersion": "core.infraagent.io/v1alpha1", "kind": "ModelTierConfig", "metadata": {"name": "default"},
+            "spec": {"tiers": [{"tier": "standard", "provider": "anthropic", "model": "claude-sonnet-4-5"}]},
+        }))
+        .await;
+        lab.apply(lab.policy(json!({"maxAutonomy": "automate-safe"}))).await;
+        lab.apply(lab.environment(json!({}))).await;
+        lab.apply(lab.agent(json!({}))).await;
+        lab.allow(&["get", "list", "patch"]).await;
+        lab.apply(lab.object("apps/v1", "Deployment", "web", json!({
+            "replicas": 1, "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}, "annotations": {"note": "canary-annotation-4711"}},
+                "spec": {"containers": [{"name": "web", "image": "web:1", "env": [{"name": "DSN", "value": "canary-environment-4711"}]}]},
+            },
+        })))
+        .await;
+        lab
+    }
+
+    fn object(&self, version: &str, kind: &str, name: &str, spec: Value) -> Value {
+        json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": self.namespace}, "spec": spec})
+    }
+
+    /// A policy for this namespace alone.
+    fn policy(&self, mut spec: Value) -> Value {
+        spec["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": self.namespace}});
+        json!({"apiVersion": "core.infraagent.io/v1alpha1", "kind": "InfraAgentPolicy", "metadata": {"name": self.namespace}, "spec": spec})
+    }
+
+    fn environment(&self, changes: Value) -> Value {
+        let spec = with(json!({"namespaces": {"apps": [self.namespace]}}), changes);
+        self.object("core.infraagent.io/v1alpha1", "AgentEnvironment", "lab", spec)
+    }
+
+    fn agent(&self, changes: Value) -> Value {
+        let spec = json!({
+            "description": "Looks after rollouts.", "schedule": {}, "model": {"tier": "standard", "timeout": "90s"},
+            "skills": [{"name": "deployment-pipeline"}], "guardrails": {"autonomy": "automate-safe"}, "environmentRef": "lab",
+            "reporting": {"onSuccess": "notify", "onFailure": "escalate", "onFinding": "log"},
+        });
+        self.object("core.infraagent.io/v1alpha1", "InfraAgent", "forge", with(spec, changes))
+    }
+
+    async fn apply(&self, document: Value) {
+        apply(&self.client, &document).await.unwrap_or_else(|error| panic!("{document}: {error}"));
+    }
+
+    /// What the agent's ServiceAccount may do with workloads.
+    async fn allow(&self, verbs: &[&str]) {
+        let api = "rbac.authorization.k8s.io";
+        let read = json!({"apiGroups": ["", "events.k8s.io"], "resources": ["pods", "pods/log", "events", "resourcequotas"], "verbs": ["get", "list"]});
+        self.apply(json!({
+            "apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": {"name": "forge", "namespace": self.namespace},
+            "rules": [{"apiGroups": ["apps"], "resources": ["*"], "verbs": verbs}, read],
+        }))
+        .await;
+        self.apply(json!({
+            "apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": {"name": "forge", "namespace": self.namespace},
+            "roleRef": {"apiGroup": api, "kind": "Role", "name": "forge"},
+            "subjects": [{"kind": "ServiceAccount", "name": "infraagent-forge", "namespace": self.namespace}],
+        }))
+        .await;
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts a run whose model says this: tool calls, turn by turn, then a report.
+    fn start(&self, turns: &[Value]) -> Child {
+        let mut turns: Vec<Value> = turns.iter().map(|calls| json!({"reply": {"text": "", "calls": calls}})).collect();
+        turns.push(json!({"reply": {"text": "That is all."}}));
+        std::fs::write(self.file("conversation.yaml"), json!({"conversation": 1, "turns": turns}).to_string()).unwrap();
+        Command::new(binary())
+            .arg("run")
+            .arg("--kubeconfig")
+            .arg(&self.operator)
+            .args(["-n", &self.namespace, "--agent-name", "forge", "--update-replay", "--skill"])
+            .arg(skill("deployment-pipeline"))
+            .arg("--replay")
+            .arg(self.file("conversation.yaml"))
+            .arg("--audit-key")
+            .arg(self.file("audit.key"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    async fn run(&self, turns: &[Value]) -> Ended {
+        Ended::of(self.start(turns).wait_with_output().await.unwrap())
+    }
+
+    fn runs(&self) -> Api<AgentRun> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The only run of the namespace.
+    async fn record(&self) -> AgentRun {
+        let mut all = self.runs().list(&ListParams::default()).await.unwrap().items;
+        assert_eq!(all.len(), 1);
+        all.remove(0)
+    }
+
+    /// Waits until the record has an entry in this state.
+    async fn reached(&self, tool: &str, status: &str) {
+        let runs = &self.runs();
+        eventually(&format!("{tool} {status}"), || async move {
+            let all = runs.list(&ListParams::default()).await.unwrap().items;
+            let entries = all.into_iter().filter_map(|run| run.status).flat_map(|status| status.actions);
+            let mut found = entries.filter(|entry| entry.tool.starts_with(tool) && entry.status.as_str() == status);
+            found.next().map(drop)
+        })
+        .await;
+    }
+
+    /// What `infraagent audit verify -` says to the object as kubectl prints it.
+    async fn verify(&self) -> Value {
+        let name = self.record().await.metadata.name.unwrap();
+        let get = ["get", "agentrun", &name, "-n", &self.namespace, "-o", "yaml"];
+        let printed = self.plane.kubectl().args(get).output().unwrap();
+        std::fs::write(self.file("printed.yaml"), printed.stdout).unwrap();
+        let output = Command::new(binary())
+            .args(["audit", "verify", "-", "-o", "json", "--key"])
+            .arg(self.file("audit.key.pub"))
+            .stdin(std::fs::File::open(self.file("printed.yaml")).unwrap())
+            .output()
+            .await
+            .unwrap();
+        let mut said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        said["verification"].take()
+    }
+
+    async fn deployment(&self) -> Deployment {
+        Api::namespaced(self.client.clone(), &self.namespace).get("web").await.unwrap()
+    }
+
+    async fn is_paused(&self) -> bool {
+        self.deployment().await.spec.unwrap().paused.unwrap_or_default()
+    }
+
+    fn pause(&self) -> Value {
+        json!([{"name": "pause_rollout", "arguments": {"name": "web", "namespace": self.namespace, "paused": true, "reason": "to look at it"}}])
+    }
+
+    fn restart(&self) -> Value {
+        let arguments = json!({"kind": "deployment", "name": "web", "namespace": self.namespace, "reason": "it is time"});
+        json!([{"name": "restart_workload", "arguments": arguments}])
+    }
+}
+
+/// How the program ended.
+struct Ended {
+    code: Option<i32>,
+    /// Everything that it printed.
+    said: String,
+}
+
+impl Ended {
+    fn of(Output { status, stdout, stderr }: Output) -> Self {
+        Self { code: status.code(), said: String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr) }
+    }
+}
+
+fn with(mut document: Value, changes: Value) -> Value {
+    document.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+    document
+}
+
+fn condition(run: &AgentRun, kind: &str) -> (String, String, String) {
+    let conditions = &run.status.as_ref().unwrap().conditions;
+    let found = conditions.iter().find(|condition| condition.type_ == kind).unwrap_or_else(|| panic!("{kind}: {conditions:?}"));
+    (found.status.clone(), found.reason.clone(), found.message.clone())
+}
+
+#[tokio::test]
+async fn a_run_acts_as_its_agent_and_the_api_server_saw_exactly_what_is_recorded() {
+    let lab = Lab::new().await;
+    let ended = lab.run(&[json!([{"name": "find_broken_rollouts", "arguments": {}}]), lab.pause()]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(lab.is_paused().await, "{}", ended.said);
+
+    let run = lab.record().await;
+    let (name, uid) = (run.metadata.name.clone().unwrap(), run.metadata.uid.clone().unwrap());
+    let status = run.status.clone().unwrap();
+    assert_eq!((status.phase, status.model.as_deref()), (Some(RunPhase::Succeeded), Some("anthropic/claude-sonnet-4-5")));
+    let agent = Api::<infraagent_api::InfraAgent>::namespaced(lab.client.clone(), &lab.namespace).get("forge").await.unwrap();
+    assert_eq!(run.spec.agent_uid, agent.metadata.uid);
+    let changes: Vec<_> = status.actions.iter().filter(|entry| entry.object_version.is_some()).collect();
+    assert_eq!(changes.len(), 1, "{:?}", status.actions);
+    let decided = changes[0].decided_against.as_deref().unwrap();
+    // Abbreviated where a record of many entries has little room for each.
+    let versions: Vec<&str> = decided.split(' ').filter_map(|word| word.split_once('=')).map(|(_, version)| version).collect();
+    assert_eq!((versions.len(), versions[0]), (3, agent.metadata.resource_version.as_deref().unwrap()), "{decided}");
+
+    let said = lab.verify().await;
+    assert_eq!((&said["consistent"]["answer"], &said["authentic"]["answer"]), (&json!("yes"), &json!("yes")), "{said}");
+
+    let events = lab.plane.audit_events().await;
+    let acted: Vec<_> =
+        events.iter().filter(|event| event.run() == Some(&format!("{}/{name}", lab.namespace)) && event.is_mutation()).collect();
+    let intents: Vec<_> = acted.iter().filter_map(|event| event.intent().map(str::to_owned)).collect();
+    assert_eq!(intents, [format!("{uid}/{}", changes[0].seq)], "one intent, one request");
+    let account = format!("system:serviceaccount:{}:infraagent-forge", lab.namespace);
+    assert_eq!(acted[0].impersonated_user.as_ref().unwrap().username, account);
+    let operator = format!("system:serviceaccount:{}:{}", OPERATOR.0, OPERATOR.1);
+    let own = events.iter().filter(|event| event.user.username == operator && event.impersonated_user.is_none() && event.is_mutation());
+    for event in own {
+        let object = event.object_ref.clone().unwrap_or_default();
+        assert!(["agentruns", "events", "leases"].contains(&object.resource.as_str()), "the operator changed {object:?}");
+    }
+
+    let told = Api::<Event>::namespaced(lab.client.clone(), &lab.namespace).list(&ListParams::default()).await.unwrap().items;
+    let told: Vec<_> = told.iter().filter(|event| event.reporting_controller.as_deref() == Some("infraagent")).collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].type_.as_deref(), told[0].reason.as_deref()), (Some("Normal"), Some("RunEnded")));
+    assert_eq!(told[0].regarding.as_ref().unwrap().name.as_deref(), Some("forge"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_documents_is_said_before_anything_happens() {
+    let lab = Lab::new().await;
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "half", "namespace": lab.namespace}, "stringData": {"user": "x"}});
+    lab.apply(secret).await;
+    let credential = |secret: &str| json!({"credentials": {"shop": {"secretRef": secret, "type": "bearer-token"}}});
+    let remote = json!({"connection": {"kind": "kubeconfig", "kubeconfig": {"secretRef": "other"}}});
+    let cases = [
+        (
+            lab.agent(json!({"guardrails": {"autonomy": "observe", "deniedActoins": ["kubectl.delete *"]}})),
+            vec!["spec.guardrails.deniedActoins", "unknown field"],
+        ),
+        (lab.agent(json!({"serviceAccountName": "nobody"})), vec!["ServiceAccount", "/nobody`", "nobody else's"]),
+        (lab.agent(json!({"environmentRef": "elsewhere"})), vec!["AgentEnvironment", "/elsewhere`", "spec.environmentRef"]),
+        (lab.environment(credential("absent")), vec!["no Secret", "/absent`", "spec.credentials.shop", "`token`"]),
+        (lab.environment(credential("half")), vec!["/half` has no key `token`", "`user`", "spec.credentials.shop"]),
+        (lab.environment(remote), vec!["spec.connection.kind", "not Ready"]),
+    ];
+    for (document, words) in cases {
+        // Strict clients are told of an unknown key; kubectl apply with --validate=false and old clients are not.
+        let kind = document["kind"].as_str().unwrap().to_owned();
+        let path = lab.file("document.json");
+        std::fs::write(&path, document.to_string()).unwrap();
+        let applied = lab.plane.kubectl().args(["replace", "--validate=false", "-f"]).arg(&path).output().unwrap();
+        assert!(applied.status.success(), "{applied:?}");
+        let ended = lab.run(&[lab.pause()]).await;
+        assert_eq!(ended.code, Some(2), "{}", ended.said);
+        for word in words {
+            assert!(ended.said.contains(word), "{word}: {}", ended.said);
+        }
+        assert_eq!(lab.runs().list(&ListParams::default()).await.unwrap().items.len(), 0);
+        lab.apply(if kind == "InfraAgent" {
+            lab.agent(json!({"serviceAccountName": "infraagent-forge"}))
+        } else {
+            lab.environment(json!({}))
+        })
+        .await;
+    }
+    assert!(!lab.is_paused().await);
+}
+
+#[tokio::test]
+async fn what_rbac_does_not_grant_to_the_agent_does_not_happen_and_the_record_says_so() {
+    let lab = Lab::new().await;
+    lab.allow(&["get", "list"]).await;
+    let ended = lab.run(&[lab.pause()]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(!lab.is_paused().await);
+    let actions = lab.record().await.status.unwrap().actions;
+    let change = actions.iter().find(|entry| entry.tool == "kubectl.rollout pause").unwrap_or_else(|| panic!("{actions:?}"));
+    assert_eq!((change.status.as_str(), change.reason.as_deref()), ("failed", Some("forbidden")), "{change:?}");
+    assert!(change.result.as_deref().unwrap().contains("patch deployments"), "{change:?}");
+    assert_eq!(lab.verify().await["consistent"]["answer"], "yes");
+}
+
+#[tokio::test]
+async fn pausing_the_agent_in_the_middle_of_a_run_holds_on_the_next_call() {
+    let lab = Lab::new().await;
+    let child = lab.start(&[lab.restart(), lab.pause()]);
+    lab.reached("kubectl.rollout restart", "executed").await;
+    let agents = Api::<infraagent_api::InfraAgent>::namespaced(lab.client.clone(), &lab.namespace);
+    agents.patch("forge", &PatchParams::default(), &Patch::Merge(json!({"spec": {"paused": true}}))).await.unwrap();
+    let ended = Ended::of(child.wait_with_output().await.unwrap());
+    assert!(!lab.is_paused().await, "{}", ended.said);
+    let actions = lab.record().await.status.unwrap().actions;
+    let change = actions.iter().find(|entry| entry.tool == "kubectl.rollout pause").unwrap_or_else(|| panic!("{actions:?}"));
+    assert_eq!((change.status.as_str(), change.reason.as_deref()), ("blocked", Some("suspended")), "{change:?}");
+    assert_eq!(lab.verify().await["consistent"]["answer"], "yes");
+}
+
+#[tokio::test]
+async fn a_run_that_is_interrupted_closes_its_record_and_tells() {
+    let lab = Lab::new().await;
+    let child = lab.start(&[lab.restart(), lab.pause()]);
+    lab.reached("kubectl.rollout restart", "executed").await;
+    let pid = child.id().unwrap().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    let ended = Ended::of(child.wait_with_output().await.unwrap());
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    let run = lab.record().await;
+    assert_eq!(run.status.as_ref().unwrap().phase, Some(RunPhase::Failed));
+    let (_, reason, message) = condition(&run, "Complete");
+    assert_eq!((reason.as_str(), message.as_str()), ("Interrupted", "interrupted by SIGTERM"));
+    let (holds, reason, _) = condition(&run, "Escalated");
+    assert_eq!((holds.as_str(), reason.as_str()), ("True", "Sent"), "a Warning Event on the agent");
+    let said = lab.verify().await;
+    assert_eq!((&said["closed"], &said["authentic"]["answer"]), (&json!(true), &json!("yes")), "{said}");
+    assert!(!lab.is_paused().await, "nothing new began");
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_leaves_a_record_that_can_be_read() {
+    let lab = Lab::new().await;
+    let mut child = lab.start(&[lab.restart(), lab.pause()]);
+    lab.reached("kubectl.rollout restart", "executed").await;
+    child.kill().await.unwrap();
+    let said = lab.verify().await;
+    assert_eq!((&said["closed"], &said["consistent"]["answer"]), (&json!(false), &json!("yes")), "{said}");
+    let why = said["complete"]["why"].as_str().unwrap();
+    assert!(why.contains("readable, not closed"), "{why}");
+}
+
+#[tokio::test]
+async fn no_canary_reaches_the_model_the_record_or_the_terminal() {
+    let lab = Lab::new().await;
+    let token = "canary-credential-4711-abcdef";
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shop", "namespace": lab.namespace}, "stringData": {"token": token}});
+    lab.apply(secret).await;
+    let credentials = json!({"shop": {"secretRef": "shop", "type": "bearer-token"}});
+    lab.apply(lab.environment(json!({"credentials": credentials}))).await;
+    // The credential's value stands where a skill may look: only whoever knows it can find it.
+    let labels = json!({"metadata": {"annotations": {"deployment.kubernetes.io/note": format!("uses {token}")}}, "spec": {"template": {"spec": {"containers": [{"name": "web", "command": ["serve", token]}]}}}});
+    let deployments = Api::<Deployment>::namespaced(lab.client.clone(), &lab.namespace);
+    deployments.patch("web", &PatchParams::default(), &Patch::Strategic(labels)).await.unwrap();
+    let diagnose = json!([
+        {"name": "find_broken_rollouts", "arguments": {}},
+        {"name": "diagnose_rollout", "arguments": {"kind": "deployment", "name": "web", "namespace": lab.namespace}},
+    ]);
+    let ended = lab.run(&[diagnose, lab.pause()]).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    let asked = std::fs::read_to_string(lab.file("conversation.yaml")).unwrap();
+    let record = serde_json::to_string(&lab.record().await).unwrap();
+    assert!(asked.contains("deployment/web") || asked.contains("web"), "the model was told about the workload: {asked}");
+    for (place, text) in [("the model", &asked), ("the record", &record), ("the terminal", &ended.said)] {
+        assert!(!text.contains("4711"), "a canary reached {place}: {text}");
+    }
+}
