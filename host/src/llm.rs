@@ -2,11 +2,34 @@
 //!
 //! Whether a text comes from the host or from the world is a property of the text ([`Trust`]), and [`Content::wire_text`] is the only place
 //! that turns it into what a model reads. So no provider can forget to mark data as data.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | [`provider`] | who answers, and how a model is reached |
+//! | [`anthropic`], [`openai`] | the two wire formats |
+//! | [`endpoint`] | base URL and key, which never leave each other |
+//! | [`transport`], [`retry`] | HTTP: time-outs, sizes, retries |
+//! | [`names`], [`arguments`] | what a model wrote, and what was meant |
+//! | [`replay`] | recorded conversations, and how they are recorded |
+//!
+//! The formats are our own, over a plain HTTP client: a conversation needs base URLs, cache breakpoints, cached tokens and `Retry-After`, and
+//! no client library at hand gives all four for both formats. What is left of one is two requests and two replies.
 
+pub mod anthropic;
+pub mod arguments;
+pub mod endpoint;
+pub mod names;
+pub mod openai;
+pub mod provider;
 pub mod replay;
+pub mod retry;
+pub mod transport;
 
 use serde_json::Value;
 
+pub use arguments::Arguments;
+pub use endpoint::Endpoint;
+pub use provider::{Error, Provider};
 pub use replay::Replay;
 
 /// What the model is asked.
@@ -18,8 +41,12 @@ pub struct Request {
     pub system: String,
     /// The conversation so far. The first message is the task.
     pub messages: Vec<Message>,
-    /// What the model may call; empty when it must answer with text.
+    /// The tools. They are named in every request of a conversation that has calls, also where none may be called.
     pub tools: Vec<ToolDefinition>,
+    /// False when the model must answer with text.
+    pub may_call: bool,
+    /// How many of the first messages the next request will repeat: a hint for the provider's cache.
+    pub stable: usize,
     /// The longest reply, in tokens.
     pub max_tokens: u32,
 }
@@ -153,7 +180,7 @@ pub struct ToolCall {
     /// The tool.
     pub name: String,
     /// Its arguments, as the model wrote them: not checked yet.
-    pub arguments: Value,
+    pub arguments: Arguments,
 }
 
 /// What came of a call.
@@ -230,6 +257,8 @@ pub enum Stop {
     MaxTokens,
     /// The model declined.
     Refusal,
+    /// For a reason that this program does not know: the reply may be incomplete.
+    Other,
 }
 
 /// Tokens of one reply, or of several.
@@ -241,6 +270,8 @@ pub struct Usage {
     pub output: u64,
     /// The part of the input that the provider took from its cache.
     pub cached: u64,
+    /// The part of the input that the provider wrote into its cache, where that costs extra.
+    pub cache_written: u64,
 }
 
 impl Usage {
@@ -251,41 +282,17 @@ impl Usage {
 
     /// Adds those of another reply.
     pub fn add(&mut self, other: Self) {
-        let Self { input, output, cached } = other;
+        let Self { input, output, cached, cache_written } = other;
         self.input = self.input.saturating_add(input);
         self.output = self.output.saturating_add(output);
         self.cached = self.cached.saturating_add(cached);
-    }
-}
-
-/// Why a model did not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The recording does not fit.
-    #[error(transparent)]
-    Replay(#[from] replay::Error),
-}
-
-/// Who answers.
-#[derive(Debug)]
-pub enum Provider {
-    /// A recorded conversation. It exists on the command line only.
-    Replay(Replay),
-}
-
-impl Provider {
-    /// Asks for one reply. Dropping the future cancels the question.
-    pub async fn complete(&self, request: &Request) -> Result<Reply, Error> {
-        match self {
-            Self::Replay(replay) => Ok(replay.complete(request)?),
-        }
+        self.cache_written = self.cache_written.saturating_add(cache_written);
     }
 
-    /// Called once after the last question: a recording must be used up.
-    pub fn finish(&self) -> Result<(), Error> {
-        match self {
-            Self::Replay(replay) => Ok(replay.finish()?),
-        }
+    /// Where a provider does not count: four bytes a token.
+    pub fn estimated(asked: usize, answered: usize) -> Self {
+        let tokens = |bytes: usize| u64::try_from(bytes.div_ceil(4)).unwrap_or(u64::MAX);
+        Self { input: tokens(asked), output: tokens(answered), ..Self::default() }
     }
 }
 

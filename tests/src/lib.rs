@@ -16,8 +16,9 @@
 //! * [`control_plane`]: etcd and kube-apiserver; objects stay exactly as they were written.
 //! * [`control_plane_with_controllers`]: with the controller manager and kwok too, so that rollouts complete, pods run, claims are bound
 //!   and garbage is collected.
+//! * [`model_server`]: a model that says what its script says, in the vendors' wire formats.
 //!
-//! Each exists once per test process, is started when it is first asked for, and ends with the process. Tests run in parallel and must
+//! A control plane exists once per test process, is started when it is first asked for, and ends with the process. Tests run in parallel and must
 //! stay in namespaces of their own. The version is that of the environment variable `K8S`, else the newest known to `hack/control-plane`.
 
 mod audit_log;
@@ -25,6 +26,7 @@ mod binary;
 mod control_plane;
 mod identity;
 mod install;
+pub mod model_server;
 mod skill;
 mod wait;
 

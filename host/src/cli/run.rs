@@ -1,10 +1,11 @@
-//! `infraagent run`: one agent, once, against a snapshot of a cluster or against a cluster.
+//! `infraagent run`: one agent, once, against a snapshot of a cluster or against a cluster, with a model over HTTP or a recorded conversation.
 //!
 //! Documents -> [`prepare`] -> [`prepare::open`] the record -> [`assemble`] the tools -> [`conduct`] -> exit code. With `-o` nothing but the AgentRun goes to standard output.
 
 mod cluster;
 mod endpoints;
 mod interrupt;
+mod model;
 mod prepare;
 pub mod timeline;
 
@@ -62,6 +63,7 @@ Examples:
     --skill deployment-pipeline.wasm --snapshot demo/snapshot --replay demo/conversation.yaml --audit-key audit.key
   infraagent run --kubeconfig ~/.kube/config -n agents --agent-name web-watch --skill deployment-pipeline.wasm --replay conversation.yaml
   infraagent run ... -o json | jq .status.actions
+  ANTHROPIC_API_KEY=... infraagent run ... --record conversation.yaml    # without --replay the agent's model is asked
 
 INFRAAGENT_LOG says what is logged to standard error, for example `info` or `skill=debug`.
 
@@ -87,12 +89,8 @@ pub struct Args {
     snapshot: Option<PathBuf>,
     #[command(flatten)]
     cluster: cluster::Flags,
-    /// Recorded conversation that answers instead of a model. Fails with a diff if anything else is asked than was recorded
-    #[arg(long, value_name = "FILE")]
-    replay: PathBuf,
-    /// Keep the replies of the recording, and write what is asked into it
-    #[arg(long)]
-    update_replay: bool,
+    #[command(flatten)]
+    model: model::Flags,
     /// File that the AgentRun is written to while the run goes on [default: an AgentRun object with --kubeconfig, else ./<run>.agentrun.yaml]
     #[arg(long, value_name = "FILE")]
     record_to: Option<PathBuf>,

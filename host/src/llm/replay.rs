@@ -34,8 +34,16 @@
 //! writes the requests into the file. Where the replies end, it appends the open request, so that the next reply can be written below it.
 //! Replies and notes are never touched; comments at the top of the file stay, others are lost.
 
+//!
+//! ## Recording one
+//!
+//! `infraagent run --record F` asks a real model and writes this file, see [`Recorder`]. Secrets are taken out of it. A replay compares what is
+//! left of a request when everything that looks like a secret is taken out, so what was redacted in the recording is not missed.
+
 mod canonical;
 mod file;
+mod record;
+mod redacted;
 
 use std::{
     path::{Path, PathBuf},
@@ -45,8 +53,10 @@ use std::{
 pub use canonical::normalise;
 pub use file::{Asked, RecordedCall, RecordedContent, RecordedMessage, RecordedTool, RecordedUsage, Said};
 use file::{File, Turn};
+pub use record::Recorder;
 
-use super::{Reply, Request, Stop, ToolCall, Usage};
+use super::{Arguments, Reply, Request, Stop, ToolCall, Usage};
+use crate::audit::Redactor;
 
 /// What is done with the requests of the recording.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +126,7 @@ pub enum Error {
 pub struct Replay {
     path: PathBuf,
     mode: Mode,
+    patterns: Redactor,
     state: Mutex<State>,
 }
 
@@ -136,14 +147,15 @@ impl Replay {
     /// From the text of a recording; `path` is where an update is written.
     pub fn parse(path: &Path, text: &str, mode: Mode) -> Result<Self, Error> {
         let file = File::parse(text).map_err(|message| Error::Format { path: path.to_owned(), message })?;
-        Ok(Self { path: path.to_owned(), mode, state: Mutex::new(State { file, asked: 0, before: None }) })
+        let state = Mutex::new(State { file, asked: 0, before: None });
+        Ok(Self { path: path.to_owned(), mode, patterns: Redactor::default(), state })
     }
 
     /// Answers with the next recorded reply.
     pub fn complete(&self, request: &Request) -> Result<Reply, Error> {
         let mut guard = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let State { file, asked: count, before } = &mut *guard;
-        let canonical = file::Canonical::of(request);
+        let canonical = file::Canonical::of(&redacted::request(request, &self.patterns));
         let asked = canonical.since(before.as_ref().map(|(request, reply)| (request, reply)));
         *count += 1;
         let turn = *count;
@@ -164,7 +176,7 @@ impl Replay {
         }
         let said = entry.reply.clone().ok_or(Error::Unanswered { turn, appended: self.mode == Mode::Update })?;
         let reply = answer(turn, said, &canonical);
-        *before = Some((canonical, reply.clone()));
+        *before = Some((canonical, redacted::reply(&reply, &self.patterns)));
         Ok(reply)
     }
 
@@ -185,25 +197,21 @@ fn answer(turn: usize, said: Said, request: &file::Canonical) -> Reply {
     let calls: Vec<ToolCall> = calls
         .into_iter()
         .enumerate()
-        .map(|(at, RecordedCall { id, name, arguments })| ToolCall {
+        .map(|(at, RecordedCall { id, name, arguments, unreadable })| ToolCall {
             id: id.unwrap_or_else(|| format!("call-{turn}-{}", at + 1)),
             name,
-            arguments,
+            arguments: unreadable.map_or(Arguments::Json(arguments), |text| Arguments::parse(&text)),
         })
         .collect();
     let usage = match usage {
-        Some(RecordedUsage { input, output, cached }) => Usage { input, output, cached },
+        Some(RecordedUsage { input, output, cached, cache_written }) => Usage { input, output, cached, cache_written },
         None => {
             let output = text.len() + calls.iter().map(|call| call.name.len() + call.arguments.to_string().len()).sum::<usize>();
-            Usage { input: tokens(request.len()), output: tokens(output), cached: 0 }
+            Usage::estimated(request.len(), output)
         }
     };
     let stop = stop.map_or(if calls.is_empty() { Stop::EndTurn } else { Stop::ToolUse }, Stop::from);
     Reply { text, calls, stop, usage }
-}
-
-fn tokens(bytes: usize) -> u64 {
-    u64::try_from(bytes.div_ceil(4)).unwrap_or(u64::MAX)
 }
 
 fn diff(recorded: &Asked, asked: &Asked) -> String {

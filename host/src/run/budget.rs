@@ -29,7 +29,7 @@ pub struct Limits {
 /// Prices in billionths of a dollar per million tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prices {
-    /// Input. Cached input is charged as input: the estimate is an upper bound.
+    /// Input. What is taken from a cache is charged as input, what is written into one a quarter more: the estimate is an upper bound.
     pub input: u64,
     /// Output.
     pub output: u64,
@@ -43,8 +43,9 @@ impl Prices {
 
     /// `$0.0042` below one cent, else `$1.23`.
     pub fn cost(self, usage: Usage) -> String {
-        let Usage { input, output, cached: _ } = usage;
-        let nanos = (u128::from(input) * u128::from(self.input) + u128::from(output) * u128::from(self.output)) / 1_000_000;
+        let Usage { input, output, cached: _, cache_written } = usage;
+        let input = u128::from(input) * 4 + u128::from(cache_written);
+        let nanos = (input * u128::from(self.input) / 4 + u128::from(output) * u128::from(self.output)) / 1_000_000;
         if nanos < 10_000_000 {
             let units = (nanos + 50_000) / 100_000;
             format!("${}.{:04}", units / 10_000, units % 10_000)
@@ -62,12 +63,14 @@ mod tests {
     #[test]
     fn cost_has_four_digits_below_one_cent_and_two_above() {
         let prices = Prices::new(Some(&"3".parse().unwrap()), Some(&"15.00".parse().unwrap())).unwrap();
-        let cost = |input, output| prices.cost(Usage { input, output, cached: 0 });
+        let cost = |input, output| prices.cost(Usage { input, output, ..Usage::default() });
         assert_eq!(cost(0, 0), "$0.0000");
         assert_eq!(cost(1_000, 80), "$0.0042");
         assert_eq!(cost(3_333, 0), "$0.0100", "9.999 thousandths are below one cent and rounded");
         assert_eq!(cost(10_000, 1_000), "$0.05", "45 thousandths");
         assert_eq!(cost(1_000_000, 1_000_000), "$18.00");
+        let written = Usage { input: 1_000_000, cache_written: 400_000, ..Usage::default() };
+        assert_eq!(prices.cost(written), "$3.30", "a quarter more for what is written into a cache");
         assert_eq!(Prices::new(Some(&"3".parse().unwrap()), None), None);
     }
 }

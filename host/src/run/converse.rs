@@ -38,6 +38,8 @@ const SIDE_BY_SIDE: usize = 8;
 pub enum Next {
     /// The model waits for these.
     CallTools(Vec<ToolCall>),
+    /// The model called these, but its reply may be incomplete: none of them is carried out.
+    Reject(Vec<ToolCall>),
     /// The model has answered: this is its report.
     Finish(String),
     /// Something is used up.
@@ -172,7 +174,13 @@ impl<'a> Progress<'a> {
         }
         if reply.calls.is_empty() {
             let text = reply.text.trim();
-            return if text.is_empty() { Next::Abort(Abort::EmptyReply) } else { Next::Finish(text.to_owned()) };
+            if text.is_empty() {
+                return Next::Abort(Abort::EmptyReply);
+            }
+            return Next::Finish(match reply.stop {
+                Stop::MaxTokens => format!("{text}\n\n(The report was cut off at {} tokens.)", question.max_tokens),
+                Stop::EndTurn | Stop::ToolUse | Stop::Refusal | Stop::Other => text.to_owned(),
+            });
         }
         if question.last {
             return Next::Abort(Abort::Iterations(question.turn));
@@ -181,7 +189,10 @@ impl<'a> Progress<'a> {
         if used >= self.limits.tokens {
             return Next::Abort(Abort::Tokens { used, budget: self.limits.tokens });
         }
-        Next::CallTools(reply.calls.clone())
+        match reply.stop {
+            Stop::EndTurn | Stop::ToolUse => Next::CallTools(reply.calls.clone()),
+            Stop::MaxTokens | Stop::Refusal | Stop::Other => Next::Reject(reply.calls.clone()),
+        }
     }
 }
 
@@ -242,18 +253,21 @@ impl<T: Tools> Talk<'_, T> {
                 model: self.run.model.id(),
                 system: system.clone(),
                 messages: history.messages(question.last.then_some(LAST_TURN)),
-                tools: if question.last { Vec::new() } else { definitions.clone() },
+                tools: definitions.clone(),
+                may_call: !question.last,
+                stable: history.stable(),
                 max_tokens: question.max_tokens,
             };
-            let reply = timeout_at(self.until.into(), self.provider.complete(&request)).await.map_err(|_| Abort::WallClock)??;
+            let reply =
+                timeout_at(self.until.into(), self.provider.complete(&request, self.until)).await.map_err(|_| Abort::WallClock)??;
             let next = self.progress.next(question, &reply);
             self.tell_reply(&reply, matches!(next, Next::Finish(_)));
-            let calls = match next {
-                Next::CallTools(calls) => calls,
+            let results = match next {
+                Next::CallTools(calls) => self.call_all(&calls).await,
+                Next::Reject(calls) => Ok(self.reject_all(&calls).await),
                 Next::Finish(report) => return Ok(report),
                 Next::Abort(abort) => return Err(abort),
             };
-            let results = self.call_all(&calls).await;
             self.tools.turn_ended().await?;
             history.push(&reply, results?);
         }
@@ -289,17 +303,29 @@ impl<T: Tools> Talk<'_, T> {
         Ok(results)
     }
 
+    async fn reject_all(&self, calls: &[ToolCall]) -> Vec<ToolResult> {
+        let mut results = Vec::with_capacity(calls.len());
+        for call in calls {
+            results.push(self.tell_call(call, self.reject(call, &Rejection::CutOff)).await);
+        }
+        results
+    }
+
     /// What is unknown runs nothing, so it only reads.
     fn only_reads(&self, call: &ToolCall) -> bool {
         self.run.tool(&call.name).is_none_or(|(_, tool)| tool.tier == Tier::Read)
     }
 
     async fn call_one(&self, call: &ToolCall) -> ToolResult {
+        let answer = async { if call.name == finding::NAME { self.find(call).await } else { self.run_tool(call).await } };
+        self.tell_call(call, answer).await
+    }
+
+    async fn tell_call(&self, call: &ToolCall, answer: impl Future<Output = Outcome>) -> ToolResult {
         let began = Instant::now();
         let ToolCall { id, name, arguments } = call;
-        self.observer.tell(&Event::ToolStarted { call: id.clone(), tool: name.clone(), arguments: arguments.clone() });
-        let Outcome { status, text, trust, summary } =
-            if name == finding::NAME { self.find(call).await } else { self.run_tool(call).await };
+        self.observer.tell(&Event::ToolStarted { call: id.clone(), tool: name.clone(), arguments: arguments.to_value() });
+        let Outcome { status, text, trust, summary } = answer.await;
         self.observer.tell(&Event::ToolEnded { call: id.clone(), tool: name.clone(), status, summary, took: began.elapsed() });
         ToolResult { call: id.clone(), status, text, trust }
     }
@@ -312,7 +338,7 @@ impl<T: Tools> Talk<'_, T> {
             );
         }
         let fit = match self.run.tool(&call.name) {
-            Some((_, tool)) => tool.schema.check(&call.arguments).map_err(Rejection::from),
+            Some((_, tool)) => call.arguments.json().map_err(Rejection::from).and_then(|value| Ok(tool.schema.check(value)?)),
             None => {
                 let known = self.run.skills.iter().flat_map(|skill| &skill.tools).map(|tool| tool.name.clone()).collect();
                 Err(Rejection::UnknownTool { name: call.name.clone(), known })
@@ -320,22 +346,26 @@ impl<T: Tools> Talk<'_, T> {
         };
         match fit {
             Ok(()) => self.tools.call(call, self.until).await,
-            Err(why) => {
-                self.tools.rejected(call, &why).await;
-                let status = match why {
-                    Rejection::UnknownTool { .. } => ToolStatus::Blocked,
-                    Rejection::Arguments(_) => ToolStatus::Error,
-                };
-                Outcome::host(status, why.to_string())
-            }
+            Err(why) => self.reject(call, &why).await,
         }
+    }
+
+    async fn reject(&self, call: &ToolCall, why: &Rejection) -> Outcome {
+        self.tools.rejected(call, why).await;
+        let status = match why {
+            Rejection::UnknownTool { .. } => ToolStatus::Blocked,
+            Rejection::Arguments(_) | Rejection::Unreadable(_) | Rejection::CutOff => ToolStatus::Error,
+        };
+        Outcome::host(status, why.to_string())
     }
 
     /// Findings have a place of their own in the record and take no entry.
     async fn find(&self, call: &ToolCall) -> Outcome {
-        let checked = self.finding_schema.as_ref().map_or(Ok(()), |schema| schema.check(&call.arguments));
-        let parsed =
-            checked.map_err(|error| error.to_string()).and_then(|()| finding::parse(&call.arguments).map_err(|error| error.to_string()));
+        let parsed = call.arguments.json().map_err(|error| error.to_string()).and_then(|value| {
+            let checked = self.finding_schema.as_ref().map_or(Ok(()), |schema| schema.check(value));
+            checked.map_err(|error| error.to_string())?;
+            finding::parse(value).map_err(|error| error.to_string())
+        });
         match parsed {
             Ok(finding) => self.tools.finding(call, finding).await,
             Err(reason) => Outcome::error(reason),

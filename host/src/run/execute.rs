@@ -56,7 +56,7 @@ impl SkillTools {
 
     async fn open(&self, call: &ToolCall) -> Result<ToolEntry, Outcome> {
         let arguments = call.arguments.to_string();
-        let opened = self.shared.journal.tool(&call.name, &target(&call.arguments), &format!("{} {arguments}", call.name)).await;
+        let opened = self.shared.journal.tool(&call.name, &target(&call.arguments.to_value()), &format!("{} {arguments}", call.name)).await;
         opened.map_err(|error| Outcome::host(ToolStatus::Blocked, format!("budget-exhausted: {error}")))
     }
 
@@ -177,7 +177,7 @@ impl Tools for SkillTools {
                 self.shared.undeclared(&call.id, &call.name, &reason, &message);
                 ToolOutcome::Blocked { reason, message }
             }
-            Rejection::Arguments(_) => ToolOutcome::Failed { reason, message },
+            Rejection::Arguments(_) | Rejection::Unreadable(_) | Rejection::CutOff => ToolOutcome::Failed { reason, message },
         };
         if let Ok(entry) = self.open(call).await
             && let Err(error) = entry.close(recorded).await

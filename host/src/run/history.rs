@@ -48,6 +48,12 @@ impl History {
         self.exchanges.drain(..leaving);
     }
 
+    /// How many of the messages the request after the next will begin with, if the conversation goes on: all of them as long as the window has
+    /// room for one more exchange, then only the task.
+    pub fn stable(&self) -> usize {
+        if self.exchanges.len() < KEPT_EXCHANGES { 1 + 2 * self.exchanges.len() } else { 1 }
+    }
+
     /// The messages of the next request; `note` is said by the host at the end.
     pub fn messages(&self, note: Option<&str>) -> Vec<Message> {
         let mut messages = vec![self.task.clone()];
@@ -73,7 +79,8 @@ mod tests {
     use crate::llm::{Stop, ToolCall, ToolStatus, Usage};
 
     fn reply(turn: usize, calls: usize) -> Reply {
-        let calls = (0..calls).map(|at| ToolCall { id: format!("{turn}.{at}"), name: "t".to_owned(), arguments: json!({}) }).collect();
+        let calls =
+            (0..calls).map(|at| ToolCall { id: format!("{turn}.{at}"), name: "t".to_owned(), arguments: json!({}).into() }).collect();
         Reply { text: format!("turn {turn}"), calls, stop: Stop::ToolUse, usage: Usage::default() }
     }
 
@@ -98,6 +105,13 @@ mod tests {
                 prop_assert_eq!(&messages[0].content[0], &Message::user("task").content[0]);
                 let alternates = messages.iter().enumerate().all(|(at, message)| (message.role == Role::User) == (at % 2 == 0));
                 prop_assert!(alternates, "user and assistant take turns");
+                // What is called stable is repeated by the request after the next.
+                if !note {
+                    let mut later = history.clone();
+                    later.push(&reply, Vec::new());
+                    let stable = history.stable();
+                    prop_assert_eq!(&messages[..stable], &later.messages(None)[..stable]);
+                }
                 // Each user message answers exactly the calls of the message before it, in their order.
                 for pair in messages[1..].chunks(2) {
                     let calls: Vec<_> = pair[0].content.iter().filter_map(|c| match c { Content::ToolUse(call) => Some(call.id.clone()), _ => None }).collect();

@@ -6,7 +6,7 @@ use infraagent_api::AgentRunStatus;
 use infraagent_guard::call::Finding;
 
 use super::schema::InvalidArguments;
-use crate::llm::{ToolCall, ToolStatus, Trust};
+use crate::llm::{ToolCall, ToolStatus, Trust, arguments::Unreadable};
 
 /// What came of a tool call.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +48,12 @@ pub enum Rejection {
     /// The arguments do not fit the tool's schema.
     #[error(transparent)]
     Arguments(#[from] InvalidArguments),
+    /// The arguments are no JSON.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// The reply that holds the call may end before its end, so the arguments may be half of what was meant.
+    #[error("your reply was cut off, so none of its calls was carried out: say less, and call again")]
+    CutOff,
 }
 
 impl Rejection {
@@ -55,7 +61,8 @@ impl Rejection {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::UnknownTool { .. } => "unknown-tool",
-            Self::Arguments(_) => "invalid-arguments",
+            Self::Arguments(_) | Self::Unreadable(_) => "invalid-arguments",
+            Self::CutOff => "reply-cut-off",
         }
     }
 }

@@ -35,9 +35,13 @@ use infraagent_sandbox::{
     manifest::{LimitRequest, Manifest},
 };
 use jiff::Timestamp;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::broker::{facts::DataResource, http::endpoint::Endpoints};
+use crate::{
+    broker::{facts::DataResource, http::endpoint::Endpoints},
+    llm::{Endpoint, endpoint::Invalid as InvalidEndpoint},
+};
 
 use super::{
     budget::{Limits, MAX_ENTRIES, Prices, REPLY_TOKENS},
@@ -197,6 +201,8 @@ pub struct Model {
     pub model: String,
     /// Base URL of the provider's API, if it is not the provider's own.
     pub url: Option<String>,
+    /// Where the API key is; None: requests carry none.
+    pub key: Option<SecretKey>,
     /// What it costs, if that is known.
     pub prices: Option<Prices>,
 }
@@ -206,6 +212,20 @@ impl Model {
     pub fn id(&self) -> String {
         format!("{}/{}", self.provider, self.model)
     }
+
+    /// The provider's API, with the key that belongs to it.
+    pub fn endpoint(&self, key: Option<SecretString>) -> Result<Endpoint, InvalidEndpoint> {
+        Endpoint::new(&self.provider, self.url.as_deref(), key)
+    }
+}
+
+/// Where a secret value is: in the operator's namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretKey {
+    /// Name of the Secret.
+    pub secret: String,
+    /// Key in it.
+    pub key: String,
 }
 
 /// What the platform lets a skill use per tool call; None: the host's own ceiling.

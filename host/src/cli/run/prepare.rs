@@ -22,7 +22,7 @@ use super::{
 use crate::{
     audit::{AuditKey, ClusterSink, FileSink, Journal, Redactor, Setup, Sink},
     broker::{http::Secrets, snapshot::Snapshot},
-    llm::{Provider, Replay, replay::Mode},
+    llm::Provider,
     run::{
         dereference::{
             self, Component, Documents, Paths,
@@ -69,8 +69,7 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
         skills,
         snapshot,
         cluster: Flags { kubeconfig, context, agent_name, namespace, operator_namespace },
-        replay,
-        update_replay,
+        model,
         record_to,
         audit_key,
         memory: _,
@@ -123,10 +122,16 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
             known.extend(connection.secrets());
         }
     }
-    let mode = if update_replay { Mode::Update } else { Mode::Strict };
-    let provider = Provider::Replay(Replay::open(&replay, mode)?);
+    let key = match (&sources.origin, &world) {
+        (Origin::Cluster { .. }, World::Cluster(connection)) => model.key_in_cluster(&run.model, connection).await?,
+        (Origin::Cluster { .. }, World::Snapshot(..)) | (Origin::Files(_), World::Snapshot(..) | World::Cluster(_)) => {
+            model.key(&run.model)?
+        }
+    };
+    known.extend(key.clone());
     // What is known to be secret, and what looks like it, is redacted.
     let redactor = Arc::new(Redactor::new(known.iter().map(|secret| secret.expose_secret())));
+    let provider = model.provider(&run.model, key, Arc::clone(&redactor))?;
 
     Ok(Ready { sources, documents, run, provider, redactor, components, world, record_to, audit_key, output })
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::canonical::{normalise, normalise_json};
-use crate::llm::{Content, Message, Reply, Request, Stop, ToolDefinition};
+use crate::llm::{Arguments, Content, Message, Reply, Request, Stop, ToolCall, ToolDefinition, Usage, arguments::Unreadable};
 
 /// The only version of the layout.
 const VERSION: u32 = 1;
@@ -53,6 +53,9 @@ pub struct Asked {
     /// The tools, if they changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tools: Option<Vec<RecordedTool>>,
+    /// This turn must be answered with text.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_calls: bool,
     /// How many of the oldest messages left the window; the first message, the task, always stays.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped: usize,
@@ -149,6 +152,20 @@ pub struct RecordedCall {
     /// Its arguments.
     #[serde(default = "no_arguments")]
     pub arguments: Value,
+    /// What the model wrote instead of arguments that are JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+}
+
+impl RecordedCall {
+    fn of(call: &ToolCall) -> Self {
+        let ToolCall { id, name, arguments } = call;
+        let (arguments, unreadable) = match arguments {
+            Arguments::Json(value) => (value.clone(), None),
+            Arguments::Unreadable(Unreadable { text, reason: _ }) => (no_arguments(), Some(text.clone())),
+        };
+        Self { id: Some(id.clone()), name: name.clone(), arguments, unreadable }
+    }
 }
 
 fn no_arguments() -> Value {
@@ -167,6 +184,8 @@ pub enum RecordedStop {
     MaxTokens,
     /// The model declined.
     Refusal,
+    /// Something else.
+    Other,
 }
 
 impl From<RecordedStop> for Stop {
@@ -176,6 +195,19 @@ impl From<RecordedStop> for Stop {
             RecordedStop::ToolUse => Self::ToolUse,
             RecordedStop::MaxTokens => Self::MaxTokens,
             RecordedStop::Refusal => Self::Refusal,
+            RecordedStop::Other => Self::Other,
+        }
+    }
+}
+
+impl From<Stop> for RecordedStop {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::EndTurn => Self::EndTurn,
+            Stop::ToolUse => Self::ToolUse,
+            Stop::MaxTokens => Self::MaxTokens,
+            Stop::Refusal => Self::Refusal,
+            Stop::Other => Self::Other,
         }
     }
 }
@@ -191,6 +223,23 @@ pub struct RecordedUsage {
     /// Input from the cache.
     #[serde(default, skip_serializing_if = "no_tokens")]
     pub cached: u64,
+    /// Input that was written into the cache.
+    #[serde(default, skip_serializing_if = "no_tokens")]
+    pub cache_written: u64,
+}
+
+impl Said {
+    /// What a model said, with everything that was not said left out.
+    pub(super) fn of(reply: &Reply) -> Self {
+        let Reply { text, calls, stop, usage: Usage { input, output, cached, cache_written } } = reply;
+        let usual = if calls.is_empty() { Stop::EndTurn } else { Stop::ToolUse };
+        Self {
+            text: text.clone(),
+            calls: calls.iter().map(RecordedCall::of).collect(),
+            stop: (*stop != usual).then(|| (*stop).into()),
+            usage: Some(RecordedUsage { input: *input, output: *output, cached: *cached, cache_written: *cache_written }),
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
@@ -199,6 +248,11 @@ fn no_tokens(count: &u64) -> bool {
 }
 
 impl File {
+    /// One without turns, under this comment.
+    pub(super) fn empty(comment: &str) -> Self {
+        Self { head: format!("# {comment}\n"), turns: Vec::new() }
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let Document { conversation, turns } = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         if conversation != VERSION {
@@ -244,12 +298,13 @@ pub(super) struct Canonical {
     max_tokens: u32,
     system: String,
     tools: Vec<RecordedTool>,
+    no_calls: bool,
     messages: Vec<RecordedMessage>,
 }
 
 impl Canonical {
     pub(super) fn of(request: &Request) -> Self {
-        let Request { model, system, messages, tools, max_tokens } = request;
+        let Request { model, system, messages, tools, may_call, stable: _, max_tokens } = request;
         let tool = |tool: &ToolDefinition| {
             let ToolDefinition { name, description, input_schema } = tool;
             RecordedTool { name: name.clone(), description: description.clone(), input_schema: normalise_json(input_schema) }
@@ -259,6 +314,7 @@ impl Canonical {
             max_tokens: *max_tokens,
             system: normalise(system),
             tools: tools.iter().map(tool).collect(),
+            no_calls: !may_call,
             messages: messages.iter().map(message).collect(),
         }
     }
@@ -267,7 +323,9 @@ impl Canonical {
     pub(super) fn len(&self) -> usize {
         let content = |content: &RecordedContent| match content {
             RecordedContent::Text(text) | RecordedContent::Result { text, call: _, error: _ } => text.len(),
-            RecordedContent::Call(RecordedCall { id: _, name, arguments }) => name.len() + arguments.to_string().len(),
+            RecordedContent::Call(RecordedCall { id: _, name, arguments, unreadable }) => {
+                name.len() + unreadable.as_ref().map_or_else(|| arguments.to_string().len(), String::len)
+            }
         };
         let tools = self.tools.iter().map(|tool| tool.name.len() + tool.description.len() + tool.input_schema.to_string().len());
         let messages = self.messages.iter().flat_map(|message| &message.content).map(content);
@@ -276,13 +334,14 @@ impl Canonical {
 
     /// What differs from the turn before. With the turn before it determines the whole request.
     pub(super) fn since(&self, before: Option<(&Self, &Reply)>) -> Asked {
-        let Self { model, max_tokens, system, tools, messages } = self;
+        let Self { model, max_tokens, system, tools, no_calls, messages } = self;
         let Some((old, reply)) = before else {
             return Asked {
                 model: Some(model.clone()),
                 max_tokens: Some(*max_tokens),
                 system: Some(system.clone()),
                 tools: Some(tools.clone()),
+                no_calls: *no_calls,
                 messages: messages.clone(),
                 ..Asked::default()
             };
@@ -292,6 +351,7 @@ impl Canonical {
             max_tokens: (*max_tokens != old.max_tokens).then_some(*max_tokens),
             system: (*system != old.system).then(|| system.clone()),
             tools: (*tools != old.tools).then(|| tools.clone()),
+            no_calls: *no_calls,
             ..Asked::default()
         };
         let (Some((task, rest)), Some((old_task, old_rest))) = (messages.split_first(), old.messages.split_first()) else {
@@ -318,11 +378,11 @@ fn message(message: &Message) -> RecordedMessage {
     let Message { role, content } = message;
     let piece = |piece: &Content| match piece {
         Content::Text { text, trust } => RecordedContent::Text(normalise(&trust.mark(text))),
-        Content::ToolUse(call) => RecordedContent::Call(RecordedCall {
-            id: Some(call.id.clone()),
-            name: call.name.clone(),
-            arguments: normalise_json(&call.arguments),
-        }),
+        Content::ToolUse(call) => {
+            let RecordedCall { id, name, arguments, unreadable } = RecordedCall::of(call);
+            let (arguments, unreadable) = (normalise_json(&arguments), unreadable.map(|text| normalise(&text)));
+            RecordedContent::Call(RecordedCall { id, name, arguments, unreadable })
+        }
         Content::ToolResult(result) => {
             RecordedContent::Result { call: result.call.clone(), error: result.status.is_error(), text: normalise(&result.wire_text()) }
         }

@@ -14,6 +14,8 @@ fn request(messages: Vec<Message>) -> Request {
             description: "Looks.".to_owned(),
             input_schema: json!({ "type": "object", "properties": { "b": {}, "a": {} } }),
         }],
+        may_call: true,
+        stable: 1,
         max_tokens: 8192,
     }
 }
@@ -65,7 +67,7 @@ fn an_update_writes_the_requests_and_a_strict_replay_then_passes() {
     assert_eq!(replies[0].calls[0].id, "call-1-1");
     assert_eq!(replies[0].stop, Stop::ToolUse);
     assert!(replies[0].usage.input > 0 && replies[0].usage.output > 0, "usage is estimated where none is recorded");
-    assert_eq!(replies[1].usage, Usage { input: 10, output: 5, cached: 2 });
+    assert_eq!(replies[1].usage, Usage { input: 10, output: 5, cached: 2, cache_written: 0 });
     assert_eq!(replies[1].stop, Stop::EndTurn);
 
     let before = std::fs::read_to_string(&path).unwrap();
@@ -100,10 +102,11 @@ fn every_part_of_a_request_is_compared() {
     let path = recorded(&folder);
     let task = || vec![Message::user("Begin.")];
     type Change = fn(&mut Request);
-    let changes: [(&str, Change); 9] = [
+    let changes: [(&str, Change); 10] = [
         ("model", |request| request.model = "openai/gpt".to_owned()),
         ("max_tokens", |request| request.max_tokens = 8191),
         ("system", |request| request.system.push('.')),
+        ("no calls", |request| request.may_call = false),
         ("tool gone", |request| request.tools.clear()),
         ("tool name", |request| request.tools[0].name.push('x')),
         ("tool description", |request| request.tools[0].description.push('x')),

@@ -148,7 +148,8 @@ async fn the_last_turn_has_no_tools_and_asks_for_the_report() {
     let run = fixture::run(|documents| documents.agent["spec"]["guardrails"]["maxIterations"] = json!(2));
     let (transcript, asked) = hold(&run, &Scripted::new(), json!([calls(&["inspect"]), says("Report.")])).await;
     assert_eq!(transcript.end, Ok("Report.".to_owned()));
-    assert_eq!(asked[1]["tools"], json!([]));
+    assert_eq!((&asked[0]["no_calls"], &asked[1]["no_calls"]), (&Value::Null, &json!(true)));
+    assert_eq!(asked[1]["tools"], Value::Null, "the tools stay what they were: providers want to know what was called");
     let last = asked[1]["messages"].as_array().unwrap().last().unwrap()["content"].as_array().unwrap().last().unwrap().clone();
     assert!(last["text"].as_str().unwrap().contains("produce your final report now"), "{last}");
 
@@ -181,7 +182,8 @@ async fn a_full_record_takes_no_more_calls_and_forces_the_report() {
     assert_eq!(transcript.end, Ok("Report.".to_owned()));
     assert_eq!(tools.finished.load(Ordering::SeqCst), 2);
     assert!(results(&asked[1])[2].starts_with("BLOCKED: budget-exhausted"), "{:?}", results(&asked[1]));
-    assert_eq!(asked[1]["tools"], json!([]));
+    assert_eq!((&asked[0]["no_calls"], &asked[1]["no_calls"]), (&Value::Null, &json!(true)));
+    assert_eq!(asked[1]["tools"], Value::Null, "the tools stay what they were: providers want to know what was called");
 }
 
 #[tokio::test]
@@ -221,6 +223,37 @@ async fn what_is_unknown_is_refused_what_does_not_fit_is_an_error_and_neither_ru
     let invalid = |name: &str| format!("rejected {name}: invalid-arguments");
     let unknown = "rejected delete_everything: unknown-tool".to_owned();
     assert_eq!(log, [unknown, invalid("inspect"), invalid("inspect"), invalid("inspect"), invalid("restart")], "each leaves a trace");
+}
+
+#[tokio::test]
+async fn arguments_that_are_no_json_are_an_error_and_never_an_empty_object() {
+    let tools = Scripted::new();
+    let call = |name: &str| json!({ "name": name, "unreadable": "{\"limit\": 1" });
+    let reply = json!({ "reply": { "calls": [call("inspect"), call("report_finding"), { "name": "inspect" }], "usage": { "input": 1, "output": 1 } } });
+    let (transcript, asked) = hold(&fixture::run(|_| ()), &tools, json!([reply, says("x")])).await;
+    assert_eq!(transcript.end, Ok("x".to_owned()));
+    let results = results(&asked[1]);
+    assert!(results[..2].iter().all(|result| result.starts_with("ERROR: the arguments are no JSON (EOF")), "{results:?}");
+    let mut log = tools.log();
+    log.sort();
+    assert_eq!(log, ["call inspect {}", "rejected inspect: invalid-arguments"], "the neighbour ran");
+}
+
+#[tokio::test]
+async fn no_call_of_a_reply_that_was_cut_off_is_carried_out() {
+    for stop in ["max_tokens", "other"] {
+        let tools = Scripted::new();
+        let mut cut = calls(&["restart", "inspect"]);
+        cut["reply"]["stop"] = json!(stop);
+        let (transcript, asked) = hold(&fixture::run(|_| ()), &tools, json!([cut, calls(&["restart"]), says("Report.")])).await;
+        assert_eq!(transcript.end, Ok("Report.".to_owned()));
+        assert!(results(&asked[1]).iter().all(|result| result.starts_with("ERROR: your reply was cut off")), "{:?}", results(&asked[1]));
+        assert_eq!(tools.log(), ["rejected restart: reply-cut-off", "rejected inspect: reply-cut-off", "call restart {\"name\":\"web\"}"]);
+    }
+    let mut cut = says("Half a rep");
+    cut["reply"]["stop"] = json!("max_tokens");
+    let (transcript, _) = hold(&fixture::run(|_| ()), &Scripted::new(), json!([cut])).await;
+    assert_eq!(transcript.end.unwrap(), "Half a rep\n\n(The report was cut off at 8192 tokens.)");
 }
 
 #[tokio::test]
@@ -296,10 +329,11 @@ proptest! {
             prop_assert!(used < tokens && u64::from(question.max_tokens) <= tokens - used);
             prop_assert_eq!(question.last, asked == turns);
             used += input + output;
-            let calls = if calls { vec![ToolCall { id: "1".into(), name: "t".into(), arguments: json!({}) }] } else { Vec::new() };
+            let calls = if calls { vec![ToolCall { id: "1".into(), name: "t".into(), arguments: json!({}).into() }] } else { Vec::new() };
             let wants_tools = !calls.is_empty();
-            let reply = Reply { text: "t".into(), calls, stop: Stop::EndTurn, usage: Usage { input, output, cached: 0 } };
+            let reply = Reply { text: "t".into(), calls, stop: Stop::EndTurn, usage: Usage { input, output, ..Usage::default() } };
             match progress.next(question, &reply) {
+                Next::Reject(_) => prop_assert!(false, "nothing was cut off"),
                 Next::CallTools(_) => prop_assert!(wants_tools && !question.last && used < tokens),
                 Next::Finish(_) => { prop_assert!(!wants_tools); break }
                 Next::Abort(_) => { prop_assert!(wants_tools && (question.last || used >= tokens)); break }

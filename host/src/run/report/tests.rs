@@ -15,7 +15,7 @@ fn ended(end: Result<&str, Abort>) -> Transcript {
     Transcript {
         end: end.map(str::to_owned),
         last_words: None,
-        usage: llm::Usage { input: 1000, output: 80, cached: 400 },
+        usage: llm::Usage { input: 1000, output: 80, cached: 400, cache_written: 0 },
         turns: 3,
         took: std::time::Duration::from_millis(1500),
     }

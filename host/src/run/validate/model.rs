@@ -1,9 +1,13 @@
 //! Which model stands behind the agent's tier.
 
-use infraagent_api::{ModelTierConfig, model_tier::TierMapping, names::ModelTier};
+use infraagent_api::{
+    ModelTierConfig,
+    model_tier::{Auth, AuthKind, TierMapping},
+    names::ModelTier,
+};
 
-use super::{Findings, Model, origin::Url, platform::Platform};
-use crate::run::budget::Prices;
+use super::{Findings, Model, SecretKey, origin::Url, platform::Platform};
+use crate::{llm::endpoint::default_base, run::budget::Prices};
 
 /// The provider of recorded conversations: a flag of the command line, never something that a cluster is configured with.
 const REPLAY: &str = "replay";
@@ -36,7 +40,7 @@ pub(super) fn choose(
     let found = config.spec.tiers.iter().enumerate().find(|(_, mapping)| mapping.tier == tier);
     let Some((
         index,
-        TierMapping { tier, provider, model, endpoint, base_url, auth: _, max_tokens, cost_per_million_input, cost_per_million_output },
+        TierMapping { tier, provider, model, endpoint, base_url, auth, max_tokens, cost_per_million_input, cost_per_million_output },
     )) = found
     else {
         findings.problem(
@@ -53,10 +57,18 @@ pub(super) fn choose(
     if endpoint.is_some() && base_url.is_some() {
         findings.problem(&document, at("endpoint"), "`endpoint` and `baseURL` mean the same: remove one of them");
     }
-    let url = endpoint.clone().or_else(|| base_url.clone());
-    if let Some(given) = &url {
-        findings.take(&document, at("endpoint"), Url::parse(given));
+    let given = endpoint.as_deref().or(base_url.as_deref());
+    let url = given.and_then(|given| findings.take(&document, at("endpoint"), Url::parse(given)));
+    if given.is_none() && default_base(provider).is_none() && provider != REPLAY {
+        let message = format!("`{provider}` has no address of its own: write the base URL of its OpenAI-compatible API");
+        findings.problem(&document, at("endpoint"), message);
     }
+    let (key, auth_at) = match (auth, &config.spec.default_auth) {
+        (Some(auth), _) => (key(auth), at("auth.type")),
+        (None, Some(auth)) => (key(auth), "spec.defaultAuth.type".to_owned()),
+        (None, None) => (Ok(None), String::new()),
+    };
+    let key = findings.take(&document, auth_at, key);
     let reply = max_tokens.map(|tokens| u32::try_from(tokens).ok().filter(|tokens| *tokens > 0));
     if reply == Some(None) {
         findings.problem(&document, at("maxTokens"), "must be at least 1");
@@ -65,11 +77,25 @@ pub(super) fn choose(
         tier: *tier,
         provider: provider.clone(),
         model: model.clone(),
-        url,
+        url: url.map(|url| format!("{}{}", url.origin(), url.base)),
+        key: key.flatten(),
         prices: Prices::new(cost_per_million_input.as_ref(), cost_per_million_output.as_ref()),
     };
     if !platform.allows_model(&chosen.id()) {
         findings.problem(&document, at("model"), format!("`{}` is not among the `allowedModels` of the platform's policies", chosen.id()));
     }
     Some((chosen, reply.flatten()))
+}
+
+/// Where the key is, if there is one.
+fn key(auth: &Auth) -> Result<Option<SecretKey>, String> {
+    let Auth { kind, secret_ref, secret_key } = auth;
+    match (kind, secret_ref) {
+        (AuthKind::None, _) => Ok(None),
+        (AuthKind::ApiKey, Some(secret)) => Ok(Some(SecretKey { secret: secret.clone(), key: secret_key.clone() })),
+        (AuthKind::ApiKey, None) => Err("`apiKey` needs `secretRef`: the name of a Secret in the operator's namespace".to_owned()),
+        (AuthKind::OAuth | AuthKind::ServiceAccount | AuthKind::Custom, _) => {
+            Err(format!("`{kind}` is not supported yet: use `apiKey` or `none`"))
+        }
+    }
 }

@@ -251,6 +251,47 @@ fn the_model_is_chosen_by_tier() {
 }
 
 #[test]
+fn a_model_is_reached_as_its_tier_says() {
+    let document = "ModelTierConfig `default`";
+    let key = |auth: Value, default: Value| {
+        fixture::run(|documents| {
+            documents.models[0]["spec"]["tiers"][1]["auth"] = auth;
+            documents.models[0]["spec"]["defaultAuth"] = default;
+        })
+        .model
+        .key
+    };
+    let api_key = json!({ "type": "apiKey", "secretRef": "llm" });
+    let expected = |key: &str| Some(SecretKey { secret: "llm".to_owned(), key: key.to_owned() });
+    assert_eq!(key(Value::Null, Value::Null), None);
+    assert_eq!(key(Value::Null, api_key.clone()), expected("api-key"));
+    assert_eq!(
+        key(json!({ "type": "apiKey", "secretRef": "llm", "secretKey": "k" }), json!({ "type": "oauth", "secretRef": "x" })),
+        expected("k")
+    );
+    assert_eq!(key(json!({ "type": "none" }), api_key), None, "the tier's own replaces the default as a whole");
+    for kind in ["oauth", "custom", "serviceAccount"] {
+        let auth = json!({ "type": kind, "secretRef": "llm" });
+        let word = format!("`{kind}` is not supported yet: use `apiKey` or `none`");
+        refused(|documents| documents.models[0]["spec"]["tiers"][1]["auth"] = auth.clone(), document, "spec.tiers[1].auth.type", &word);
+        refused(|documents| documents.models[0]["spec"]["defaultAuth"] = auth, document, "spec.defaultAuth.type", &word);
+    }
+
+    let tier = |field: &'static str, value: &'static str| {
+        move |documents: &mut Documents| documents.models[0]["spec"]["tiers"][1][field] = json!(value)
+    };
+    refused(tier("provider", "ollama"), document, "spec.tiers[1].endpoint", "`ollama` has no address of its own");
+    refused(tier("endpoint", "http://169.254.169.254/v1"), document, "spec.tiers[1].endpoint", "link-local");
+    let local = fixture::run(|documents| {
+        tier("provider", "ollama")(documents);
+        tier("baseURL", "http://OLLAMA.models.svc:11434/v1/")(documents);
+    });
+    assert_eq!(local.model.url.as_deref(), Some("http://ollama.models.svc:11434/v1"));
+    let own = |documents: &mut Documents| documents.environment["spec"]["endpoints"]["github"]["url"] = json!("https://api.anthropic.com");
+    refused(own, "AgentEnvironment", "spec.endpoints.github.url", "model provider");
+}
+
+#[test]
 fn an_escalation_needs_its_channel() {
     let escalate = |value: Value| move |documents: &mut Documents| documents.agent["spec"]["guardrails"]["escalation"] = value;
     let path = "spec.guardrails.escalation.channelName";

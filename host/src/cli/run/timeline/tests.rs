@@ -51,7 +51,7 @@ fn finished(call: &str, tool: &str, status: ToolStatus) -> Event {
 fn a_run_as_a_person_sees_it() {
     let refused =
         Verdict::Deny { code: "data-protection".to_owned(), reason: "the call could destroy data: claims of the StatefulSet".to_owned() };
-    let usage = Usage { input: 1204, output: 86, cached: 1000 };
+    let usage = Usage { input: 1204, output: 86, cached: 1000, cache_written: 0 };
     let text = plain(&[
         started(),
         Event::TurnStarted { turn: 1, of: 10 },

@@ -1,0 +1,332 @@
+//! Questions over HTTP. One place for what holds for every provider.
+//!
+//! # Guarantees
+//!
+//! * The key goes to the endpoint that it belongs to: redirects are not followed, whatever they point at, and nothing else can name an address.
+//! * No text of this module shows the key: it is taken out of what a provider says, should it repeat it.
+//! * One question takes at most [`TIMEOUT`]; a wait never reaches past the end of the run. Dropping the future cancels everything.
+//! * At most [`MAX_REPLY`] bytes of a reply are read.
+
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
+
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
+};
+use jiff::Timestamp;
+use reqwest::{Client, Response, redirect};
+use secrecy::ExposeSecret as _;
+use url::Url;
+
+use super::{
+    endpoint::Endpoint,
+    retry::{self, Pace},
+};
+use crate::audit::{Redactor, escape_terminal};
+
+/// The longest time from the beginning of a question to the end of its reply.
+pub const TIMEOUT: Duration = Duration::from_secs(120);
+/// The largest reply, in bytes.
+pub const MAX_REPLY: usize = 8 << 20;
+/// How much of what a provider says about an error is repeated, in characters.
+const MAX_MESSAGE: usize = 300;
+/// How much of an error's body is read, in bytes.
+const MAX_ERROR_BODY: usize = 64 << 10;
+
+/// Why a question was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The HTTP client cannot be made.
+    #[error("no HTTP client for `{origin}` could be made: {message}")]
+    Client {
+        /// Whom it should have asked.
+        origin: String,
+        /// Why.
+        message: String,
+    },
+    /// The question is too large, or cannot be written down.
+    #[error("the question cannot be written as JSON: {0}")]
+    Question(serde_json::Error),
+    /// The provider was not reached, or the connection broke.
+    #[error("`{origin}` could not be reached: {message}")]
+    Network {
+        /// Who was asked.
+        origin: String,
+        /// Why.
+        message: String,
+    },
+    /// The provider took too long.
+    #[error("`{origin}` did not answer within {} s", after.as_secs())]
+    Timeout {
+        /// Who was asked.
+        origin: String,
+        /// How long it had.
+        after: Duration,
+    },
+    /// The provider refused, or failed.
+    #[error("`{origin}` answered {status}: {message}")]
+    Status {
+        /// Who was asked.
+        origin: String,
+        /// The status.
+        status: StatusCode,
+        /// What the provider says about it.
+        message: String,
+    },
+    /// The provider is somewhere else, or somebody wants the key.
+    #[error("`{origin}` answered {status} and points at `{target}`: redirects are not followed, set `endpoint` to the final address")]
+    Redirect {
+        /// Who was asked.
+        origin: String,
+        /// The status.
+        status: StatusCode,
+        /// The origin that it points at.
+        target: String,
+    },
+    /// The reply is too large.
+    #[error("the reply of `{origin}` has more than {MAX_REPLY} bytes")]
+    TooLarge {
+        /// Who was asked.
+        origin: String,
+    },
+    /// Asking again did not help.
+    #[error("{last} (asked {tries} times)")]
+    GaveUp {
+        /// How often.
+        tries: u32,
+        /// What came of the last time.
+        last: Box<Error>,
+    },
+    /// Asking again would be too late.
+    #[error("{last} (asked {tries} times; the next try would be in {} s, after the end of the run)", wait.as_secs())]
+    NoTime {
+        /// How often.
+        tries: u32,
+        /// The wait that would have been needed.
+        wait: Duration,
+        /// What came of the last time.
+        last: Box<Error>,
+    },
+}
+
+/// A failed try, and whether another may help.
+struct Failed {
+    error: Error,
+    again: bool,
+    asked_wait: Option<Duration>,
+}
+
+impl Failed {
+    fn for_good(error: Error) -> Self {
+        Self { error, again: false, asked_wait: None }
+    }
+
+    fn for_now(error: Error) -> Self {
+        Self { error, again: true, asked_wait: None }
+    }
+}
+
+/// Asks one method of one endpoint.
+pub struct Transport {
+    client: Client,
+    url: Url,
+    origin: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    redactor: Redactor,
+    pace: Pace,
+    timeout: Duration,
+}
+
+/// How the key stands in its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyHeader {
+    /// `x-api-key: <key>`
+    XApiKey,
+    /// `authorization: Bearer <key>`
+    Bearer,
+}
+
+impl Transport {
+    /// For one method of an endpoint.
+    pub fn new(endpoint: &Endpoint, method: &[&str], key_header: KeyHeader) -> Result<Self, Error> {
+        let (url, origin) = (endpoint.method(method), endpoint.origin());
+        let failed = |message: String| Error::Client { origin: origin.clone(), message };
+        let mut client = Client::builder()
+            .user_agent(concat!("infraagent/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(Duration::from_secs(10));
+        if url.scheme() == "http" {
+            // A proxy would read the key, and no certificate authority is needed.
+            client = client.no_proxy().tls_certs_only([]);
+        }
+        let client = client.build().map_err(|error| failed(chain(&error)))?;
+        let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let key = endpoint.key().map(|key| key.expose_secret());
+        if let Some(key) = key {
+            let (name, value) = match key_header {
+                KeyHeader::XApiKey => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(key)),
+                KeyHeader::Bearer => (http::header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}"))),
+            };
+            let mut value = value.map_err(|_| failed("the API key cannot be sent in a header".to_owned()))?;
+            value.set_sensitive(true);
+            headers.push((name, value));
+        }
+        Ok(Self { client, url, origin, headers, redactor: Redactor::new(key), pace: Pace::default(), timeout: TIMEOUT })
+    }
+
+    /// With a header that is always the same.
+    pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((HeaderName::from_static(name), HeaderValue::from_static(value)));
+        self
+    }
+
+    /// With another patience.
+    pub fn with_patience(mut self, pace: Pace, timeout: Duration) -> Self {
+        (self.pace, self.timeout) = (pace, timeout);
+        self
+    }
+
+    /// Whom it asks.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// A text of the provider, for an error: without secrets and control characters, and bounded.
+    pub fn quoted(&self, text: &str) -> String {
+        let clean = self.redactor.text(text);
+        let short: String = clean.trim().chars().take(MAX_MESSAGE).collect();
+        escape_terminal(&short).into_owned()
+    }
+
+    /// Asks, and asks again where that may help, until `until`.
+    pub async fn ask<B: serde::Serialize>(&self, question: &B, until: Instant) -> Result<Vec<u8>, Error> {
+        let body = serde_json::to_vec(question).map_err(Error::Question)?;
+        let mut tries = 0;
+        loop {
+            let Failed { error, again, asked_wait } = match self.try_once(body.clone()).await {
+                Ok(reply) => return Ok(reply),
+                Err(failed) => failed,
+            };
+            tries += 1;
+            if !again {
+                return Err(error);
+            }
+            if tries > self.pace.retries {
+                return Err(Error::GaveUp { tries, last: Box::new(error) });
+            }
+            // Without chance all clients wait the same: worse, but no error.
+            let wait = self.pace.wait(tries, asked_wait, getrandom::u32().unwrap_or_default());
+            if Instant::now().checked_add(wait).is_none_or(|next| next >= until) {
+                return Err(Error::NoTime { tries, wait, last: Box::new(error) });
+            }
+            tracing::warn!(%error, tries, ?wait, "the model is asked again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn try_once(&self, body: Vec<u8>) -> Result<Vec<u8>, Failed> {
+        let mut request = self.client.post(self.url.clone()).timeout(self.timeout).body(body);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let response = request.send().await.map_err(|error| Failed::for_now(self.network(error)))?;
+        let status = response.status();
+        if status.is_success() {
+            return self.read(response, MAX_REPLY).await?.ok_or_else(|| Failed::for_good(Error::TooLarge { origin: self.origin.clone() }));
+        }
+        if status.is_redirection() {
+            let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).and_then(|to| self.url.join(to).ok());
+            let target = target.map_or_else(|| "nothing".to_owned(), |target| target.origin().ascii_serialization());
+            return Err(Failed::for_good(Error::Redirect { origin: self.origin.clone(), status, target }));
+        }
+        let asked_wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let asked_wait = asked_wait.and_then(|value| retry::retry_after(value, Timestamp::now()));
+        // The status is what counts; a body that cannot be read takes nothing from it.
+        let body = self.read(response, MAX_ERROR_BODY).await.ok().flatten().unwrap_or_default();
+        let message = self.quoted(&message(&body));
+        let error = Error::Status { origin: self.origin.clone(), status, message };
+        Err(Failed { error, again: retry::is_temporary(status), asked_wait })
+    }
+
+    /// The body, or nothing if it is larger than that.
+    async fn read(&self, mut response: Response, most: usize) -> Result<Option<Vec<u8>>, Failed> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| Failed::for_now(self.network(error)))? {
+            if chunk.len() > most - body.len() {
+                return Ok(None);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Some(body))
+    }
+
+    fn network(&self, error: reqwest::Error) -> Error {
+        if error.is_timeout() && !error.is_connect() {
+            return Error::Timeout { origin: self.origin.clone(), after: self.timeout };
+        }
+        Error::Network { origin: self.origin.clone(), message: self.quoted(&chain(&error.without_url())) }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport").field("url", &self.url.as_str()).finish_non_exhaustive()
+    }
+}
+
+/// An error with its causes: the outermost alone says little.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// What a provider says about an error, wherever it puts it.
+fn message(body: &[u8]) -> String {
+    let json = serde_json::from_slice::<serde_json::Value>(body).unwrap_or_default();
+    let found = ["/error/message", "/error", "/message", "/detail"].into_iter().find_map(|at| json.pointer(at)?.as_str());
+    found.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_of_an_error_is_found_wherever_it_is() {
+        for (body, text) in [
+            (r#"{"type":"error","error":{"type":"x","message":"no credit"}}"#, "no credit"),
+            (r#"{"error":"no model"}"#, "no model"),
+            (r#"{"detail":"not found"}"#, "not found"),
+            (r#"{"message":"slow down"}"#, "slow down"),
+            ("<html>", "<html>"),
+            (r#"{"error":{"code":1}}"#, r#"{"error":{"code":1}}"#),
+            ("", ""),
+        ] {
+            assert_eq!(message(body.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn what_a_provider_says_is_quoted_without_the_key_and_bounded() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let endpoint = Endpoint::new("openai", Some("http://127.0.0.1:1"), Some("canary-5f1e-key".into())).unwrap();
+        let transport = Transport::new(&endpoint, &["x"], KeyHeader::Bearer).unwrap();
+        assert_eq!(transport.quoted("wrong key canary-5f1e-key\u{1b}[2J"), "wrong key [redacted]\\u{1b}[2J");
+        assert!(transport.quoted(&"x".repeat(10_000)).len() <= MAX_MESSAGE);
+        assert!(!format!("{transport:?} {:?}", transport.headers).contains("canary"));
+    }
+}
