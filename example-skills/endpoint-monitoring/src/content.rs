@@ -64,7 +64,9 @@ pub fn check_content(cx: &Cx<Self>, args: ContentArgs) -> Result<Output> {
     content["problems"] = problems.iter().map(Problem::told).collect();
     let summary = match problems.as_slice() {
         [] => [&endpoint.name, &path, " answers as expected"].concat(),
-        [first, rest @ ..] => [endpoint.name.as_str(), &path, ": ", &first.message, if rest.is_empty() { "" } else { ", and more" }].concat(),
+        [first, rest @ ..] => {
+            [endpoint.name.as_str(), &path, ": ", &first.message, if rest.is_empty() { "" } else { ", and more" }].concat()
+        }
     };
     Ok(Output { content, summary })
 }

@@ -2,7 +2,10 @@
 //!
 //! There is no second look-up that could answer differently: the client connects to exactly the addresses that come out of here.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -62,8 +65,8 @@ impl Admission {
             return Err(Trouble::Address { kind });
         }
         for Protected { what, host, port } in self.protected.iter().filter(|one| one.port == self.port) {
-            let same = |ip: std::net::IpAddr| ip.to_canonical() == address.ip().to_canonical();
-            let is_it = match (host.parse(), host.parse()) {
+            let same = |ip: IpAddr| ip.to_canonical() == address.ip().to_canonical();
+            let is_it = match (host.parse::<IpAddr>(), host.parse::<Name>()) {
                 (Ok(ip), _) => same(ip),
                 // A name that has no address now is nothing that could be reached under another name; its certificate would still tell.
                 (Err(_), Ok(name)) => self.names.resolve(name).await.is_ok_and(|mut found| found.any(|found| same(found.ip()))),

@@ -36,7 +36,7 @@ async fn site(server: &Server, presentation: Presentation, values: &[(&'static s
 #[tokio::test]
 async fn each_type_is_attached_as_its_endpoint_expects_it() {
     let api_key = Presentation::ApiKey(HeaderName::from_static("x-grafana-key"));
-    let cases: [(Presentation, Vec<(&'static str, &str)>, String); 4] = [
+    let cases = [
         (Presentation::Bearer, vec![("token", TOKEN)], format!("authorization: Bearer {TOKEN}\r\n")),
         (Presentation::Token, vec![("token", "ghp_x\n")], "authorization: token ghp_x\r\n".to_owned()),
         (api_key, vec![("api-key", TOKEN)], format!("x-grafana-key: {TOKEN}\r\n")),

@@ -20,11 +20,14 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
+/// Makes an answer of the head of a request.
+type Make = dyn Fn(&str) -> Vec<u8> + Send + Sync;
+
 /// What a server does once it has read the head of a request.
 #[derive(Clone)]
 pub(super) enum Reply {
     /// These bytes, made of the head of the request.
-    With(Arc<dyn Fn(&str) -> Vec<u8> + Send + Sync>),
+    With(Arc<Make>),
     /// A head, and then a byte now and then, for ever.
     Drip,
     /// A head, and then a body without an end.

@@ -113,7 +113,7 @@ impl Site {
         let policy = policy(&name, &origin, base, denied);
         let setup = Setup { scope: (*policy.scope).clone(), secrets, redactor: Arc::clone(&redactor), trust, names, protected, timeout };
         let dir = tempfile::tempdir().unwrap();
-        let sink = Sink::File(FileSink::new(&dir.path().join("run.agentrun.yaml")).unwrap());
+        let sink = Sink::File(FileSink::new(dir.path().join("run.agentrun.yaml")).unwrap());
         let mut run = infraagent_api::AgentRun::new("run", AgentRunSpec::default());
         run.metadata.uid = Some("run-1".to_owned());
         let journal = Journal::open(sink, run, Journaled { redactor, key: None, entries: 8, now: jiff::Timestamp::now }).await.unwrap();
