@@ -264,7 +264,7 @@ impl Chain {
 
     /// Calls a tool.
     pub async fn call(&self, tool: &str, arguments: Value) -> Outcome {
-        let call = ToolCall { id: format!("call-{tool}"), name: tool.to_owned(), arguments };
+        let call = ToolCall { id: format!("call-{tool}"), name: tool.to_owned(), arguments: arguments.into() };
         self.tools.call(&call, Instant::now() + Duration::from_secs(30)).await
     }
 
