@@ -38,6 +38,10 @@ test: setup control-plane ## Run every test, those on a real Kubernetes API serv
 	  $(CARGO) test --locked --manifest-path example-skills/$$skill/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/skills"; \
 	done
 
+.PHONY: peers
+peers: setup ## Check the models against the vendors' own clients and litellm; needs python3 and a package index
+	@tests/peers/run
+
 .PHONY: lint
 lint: setup ## Format, clippy, licences and bans
 	$(CARGO) fmt --all --check

@@ -107,15 +107,13 @@ fn check_messages(messages: &[Value]) -> Checked {
         match role {
             "system" | "developer" | "user" => {
                 let message = object(message, &at, &["role", "content"], &["name"])?;
-                text(message, "content", &at)?;
+                check_content(&message["content"], &at)?;
             }
             "assistant" => open = check_assistant(message, &at)?,
             "tool" => {
                 let message = object(message, &at, &["role", "tool_call_id", "content"], &[])?;
                 let id = text(message, "tool_call_id", &at)?;
-                if !message["content"].is_string() {
-                    return Err(format!("{at}.content: must be a string"));
-                }
+                check_content(&message["content"], &at)?;
                 let Some(place) = open.iter().position(|have| have == id) else {
                     return Err(format!("{at}: messages with role `tool` must be a response to a preceding message with `tool_calls`"));
                 };
@@ -127,14 +125,28 @@ fn check_messages(messages: &[Value]) -> Checked {
     if open.is_empty() { Ok(()) } else { Err("the last `tool_calls` have no response".to_owned()) }
 }
 
+/// Text, or pieces of text. OpenAI takes empty ones.
+fn check_content(content: &Value, at: &str) -> Checked {
+    if content.is_string() {
+        return Ok(());
+    }
+    for (place, part) in list(content, &format!("{at}.content"))?.iter().enumerate() {
+        let at = format!("{at}.content.{place}");
+        let part = object(part, &at, &["type", "text"], &[])?;
+        if part["type"] != "text" || !part["text"].is_string() {
+            return Err(format!("{at}: must be a text"));
+        }
+    }
+    Ok(())
+}
+
 /// The calls that must be answered.
 fn check_assistant(message: &Value, at: &str) -> Checked<Vec<String>> {
     let message = object(message, at, &["role"], &["content", "tool_calls", "refusal", "name", "audio"])?;
     let calls = message.get("tool_calls").map_or(Ok(&[][..]), |calls| list(calls, &format!("{at}.tool_calls")))?;
     match message.get("content") {
-        Some(Value::String(_)) => {}
         None | Some(Value::Null) if !calls.is_empty() => {}
-        Some(_) | None => return Err(format!("{at}.content: must be a string, unless there are `tool_calls`")),
+        content => check_content(content.unwrap_or(&Value::Null), at)?,
     }
     let mut ids = Vec::new();
     for (place, call) in calls.iter().enumerate() {

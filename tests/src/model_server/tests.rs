@@ -117,7 +117,10 @@ fn requests_that_openai_would_refuse_are_refused() {
             ("/tool_choice", json!("never"), "tool_choice"),
             ("/messages/1/role", json!("human"), "not one of"),
             ("/messages/2", Value::Null, "preceding message"),
-            ("/messages/2/tool_calls", Value::Null, "content: must be a string"),
+            ("/messages/2/tool_calls", Value::Null, "content: must be a list"),
+            ("/messages/1/content", json!([]), "content: must not be empty"),
+            ("/messages/1/content", json!([{ "type": "text", "text": "x", "cache_control": {} }]), "extra inputs"),
+            ("/messages/1/content", json!([{ "type": "text", "text": 1 }]), "must be a text"),
             ("/messages/2/tool_calls/0/function/arguments", json!({}), "must be a string"),
             ("/messages/2/tool_calls/0/function/arguments", json!("{"), "text of a JSON object"),
             ("/messages/2/tool_calls/0/id", json!("b"), "more than once"),
@@ -128,6 +131,9 @@ fn requests_that_openai_would_refuse_are_refused() {
         ],
     );
     assert!(openai::check(&HeaderMap::new(), &good).is_err());
+    let mut parts = good.clone();
+    parts["messages"][1]["content"] = json!([{ "type": "text", "text": "Go" }, { "type": "text", "text": "." }]);
+    assert_eq!(openai::check(&headers(), &parts), Ok(()));
 }
 
 #[test]
