@@ -1,7 +1,7 @@
 //! `capability`: one call of a guest through sandbox, guard and record, against the same call of the same guest to a bare import.
 //!
-//! The goal is about the way: parse, policy, screen, decide, append of a typed entry, answer, and its digest; a constant stands where an executor would be, since
-//! what looking costs is the cluster's matter ([`Way`]). Beside it, without a goal, the whole door with a snapshot behind it, for a pod that is absent and for one
+//! The goal is about the way: parse, policy, screen, decide, append of a typed entry, answer; a constant stands where an executor would be, since what looking
+//! costs is the cluster's matter ([`Way`]). Hashing is told apart: the digest of the answer has a row of its own. Beside it, without a goal, the whole door with a snapshot behind it, for a pod that is absent and for one
 //! that is there; and what folding the entries into the record costs when a tool call ends.
 
 use std::{sync::Arc, time::Instant};
@@ -47,6 +47,8 @@ pub(crate) async fn run(scratch: &std::path::Path, quick: bool) -> anyhow::Resul
 
     let mut constant = side(&engine, &world, POD, Ok(PRESENT), Behind::Constant).await?;
     let (ours, bare) = compare(&world, &mut constant, plan).await?;
+    let mut hashed = side(&engine, &world, POD, Ok(PRESENT), Behind::ConstantHashed).await?;
+    let (digested, bare_digested) = compare(&world, &mut hashed, plan).await?;
     let note = format!("+{:.2} us; {CALLS} calls in one instance", ours.p50 - bare.p50);
 
     let mut absent = side(&engine, &world, NO_POD, Err(ABSENT), Behind::Snapshot).await?;
@@ -57,6 +59,7 @@ pub(crate) async fn run(scratch: &std::path::Path, quick: bool) -> anyhow::Resul
     let (close, flush) = sealing(&present, quick).await?;
     Ok(vec![
         Row::new("capability", ours, Some(bare), "us", Goal::More(1.0), note),
+        Row::new("capability, with digest", digested, Some(bare_digested), "us", Goal::Told, "and SHA-256 of an answer of 100 bytes"),
         Row::new("capability, no such object", looked, Some(bare_looked), "us", Goal::Told, "the whole door: looked up, error redacted"),
         Row::new("capability, object found", found, Some(bare_found), "us", Goal::Told, "also copied, projected, redacted, hashed"),
         Row::new("record: seal, per read", close, None, "us", Goal::Told, "text, redaction, SHA-256; when a tool call ends"),
@@ -71,13 +74,17 @@ enum Behind {
     Snapshot,
     /// The same text every time.
     Constant,
+    /// The same, and its digest goes into the entry.
+    ConstantHashed,
 }
 
-/// The way of a read to its executor and back, as [`Door`] goes it: the policy as it is now, the circumstances, screen, decide, a typed entry, the answer's digest.
+/// The way of a read to its executor and back, as [`Door`] goes it: the policy as it is now, the circumstances, screen, decide, a typed entry and, if that is measured too, the
+/// answer's digest.
 struct Way {
     shared: Arc<Shared>,
     entry: Arc<ToolEntry>,
     tool: ToolName,
+    hashed: bool,
 }
 
 impl Broker for Way {
@@ -103,7 +110,9 @@ impl Way {
         let ordinal = recorded.ordinal();
         drop(recorded.into_inner());
         let answer = Ok(Answer::Json(PRESENT.to_owned()));
-        self.entry.answered(ordinal, End::of(&answer));
+        if self.hashed {
+            self.entry.answered(ordinal, End::of(&answer));
+        }
         answer
     }
 }
@@ -156,7 +165,8 @@ impl Side {
         let (shared, entry, tool) = (Arc::clone(&self.shared), Arc::clone(entry), ToolName::parse("work")?);
         Ok(match self.behind {
             Behind::Snapshot => Arc::new(Door::new(shared, entry, tool, "call-1")),
-            Behind::Constant => Arc::new(Way { shared, entry, tool }),
+            Behind::Constant => Arc::new(Way { shared, entry, tool, hashed: false }),
+            Behind::ConstantHashed => Arc::new(Way { shared, entry, tool, hashed: true }),
         })
     }
 }
