@@ -244,6 +244,10 @@ async fn a_run_acts_as_its_agent_and_the_api_server_saw_exactly_what_is_recorded
     let own = events.iter().filter(|event| event.user.username == operator && event.impersonated_user.is_none() && event.is_mutation());
     for event in own {
         let object = event.object_ref.clone().unwrap_or_default();
+        // Other tests ask as the operator what he may do: a review is a question that is kept nowhere. Namespaces are each a test's own.
+        if object.api_group == "authorization.k8s.io" || (!object.namespace.is_empty() && object.namespace != lab.namespace) {
+            continue;
+        }
         assert!(["agentruns", "events", "leases"].contains(&object.resource.as_str()), "the operator changed {object:?}");
     }
 
