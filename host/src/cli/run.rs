@@ -51,7 +51,7 @@ use crate::{
         tools::Tools,
         validate::ValidatedRun,
     },
-    skill::{cache::Cache, load},
+    skill::{cache::Cache, load, loader::Loader},
 };
 
 /// Arguments of `infraagent run`.
@@ -180,9 +180,10 @@ async fn assemble(
     let cache = Cache::open_default().inspect_err(|error| tracing::warn!(%error, "compiled skills are not kept")).ok();
     let mut skills = Vec::new();
     let mut memory = BTreeMap::new();
-    for Component { path, bytes, digest: _, manifest } in components {
-        let skill = load::load(&bytes, &engine, cache.as_ref(), compiler).await;
-        let skill = skill.with_context(|| format!("cannot load the skill `{}`", path.display()))?;
+    let loader = Loader::new(engine.clone(), cache.clone(), compiler.clone());
+    for component in components {
+        let skill = loader.load(&component).await.with_context(|| format!("cannot load the skill `{}`", component.shown))?;
+        let Component { shown: _, digest: _, manifest, code: _ } = component;
         let limits = Limits::granted(manifest.limits.as_ref(), &[run.skill_ceilings.caps()]);
         // In a cluster memory would have to be there too, and it is not yet: its calls answer `unavailable`.
         if manifest.sheet.state && matches!(world, World::Snapshot(..)) {

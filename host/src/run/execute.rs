@@ -29,8 +29,8 @@ use crate::{
 /// A skill that can be called, and what a call may use.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The component.
-    pub skill: Skill,
+    /// The component; runs with the same one share it.
+    pub skill: Arc<Skill>,
     /// Per tool call: what the manifest asks for, under what the platform allows.
     pub limits: Limits,
 }

@@ -11,7 +11,7 @@ use infraagent_sandbox::{
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 
-use super::cache::Cache;
+use super::{cache::Cache, source::Unusable};
 use crate::compile::{self, Compiler};
 
 /// Why a component is no skill that can be invoked.
@@ -26,6 +26,12 @@ pub enum LoadError {
     /// Compiled, but it does not fit this host.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Its file is not what it was.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    /// This process ends.
+    #[error("the process ends before the component was read")]
+    Interrupted,
 }
 
 impl LoadError {
@@ -35,6 +41,8 @@ impl LoadError {
             Self::Refused(refusals) => refusals.first().map_or("refused", |refusal| refusal.code),
             Self::Compile(error) => error.code(),
             Self::Engine(_) => "does-not-load",
+            Self::Unusable(_) => "unusable",
+            Self::Interrupted => "interrupted",
         }
     }
 }
