@@ -3,7 +3,7 @@
 //! In the order of a build: [`folder`] reads `SKILL.md` and `actions.yaml`, [`build`] drives cargo, [`component`] makes components of core modules,
 //! [`pack`] joins component and manifest and asks for the admission verdict. [`inspect`] and [`verdict`] look at a finished component without running or
 //! compiling it, [`world`] writes the contract that exactly fits a sheet, [`scaffold`] begins a new skill. [`source`] finds the
-//! skills that an agent names, [`loader`] holds those in use, and [`load`] makes them ready to run, through the child that compiles and the [`cache`] of its results.
+//! skills that an agent names, and [`load`] makes them ready to run, through the child that compiles and the [`cache`] of its results.
 
 pub mod actions;
 pub mod build;
@@ -13,7 +13,6 @@ pub mod folder;
 pub mod frontmatter;
 pub mod inspect;
 pub mod load;
-pub mod loader;
 pub mod pack;
 mod problem;
 pub mod scaffold;

@@ -29,7 +29,7 @@ use crate::{
 /// A skill that can be called, and what a call may use.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The component; runs with the same one share it.
+    /// The component.
     pub skill: Arc<Skill>,
     /// Per tool call: what the manifest asks for, under what the platform allows.
     pub limits: Limits,

@@ -11,7 +11,10 @@ use infraagent_sandbox::{
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 
-use super::{cache::Cache, source::Unusable};
+use super::{
+    cache::Cache,
+    source::{Component, Unusable},
+};
 use crate::compile::{self, Compiler};
 
 /// Why a component is no skill that can be invoked.
@@ -45,6 +48,14 @@ impl LoadError {
             Self::Interrupted => "interrupted",
         }
     }
+}
+
+/// A skill that was found.
+pub async fn component(component: &Component, engine: &Engine, cache: Option<&Cache>, compiler: &Compiler) -> Result<Skill, LoadError> {
+    let Component { shown: _, digest, manifest: _, code } = component;
+    let (code, expected) = (code.clone(), digest.clone());
+    let bytes = spawn_blocking(move || code.bytes(&expected)).await.map_err(|_| LoadError::Interrupted)??;
+    load(&bytes, engine, cache, compiler).await
 }
 
 /// A skill from the bytes of its component.

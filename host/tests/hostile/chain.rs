@@ -249,7 +249,7 @@ impl Chain {
             redactor,
             cooldowns: Cooldowns::in_memory(),
             rehearsed: Cooldowns::in_memory(),
-            preconditions: cel::Evaluator::new(ENGINE.clone()),
+            preconditions: Arc::new(cel::Evaluator::new(ENGINE.clone())),
             memory: BTreeMap::from([("hostile".to_owned(), State::in_memory())]),
             observer,
             until: Instant::now() + Duration::from_secs(60),
