@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod crds;
+pub mod operator;
 pub mod run;
 pub mod skill;
 
@@ -21,6 +22,8 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Run agents continuously, as a replica of the operator
+    Operator(Box<operator::Args>),
     /// Run one agent once
     Run(Box<run::Args>),
     /// Work with skills: make, build, inspect and check them
@@ -44,6 +47,7 @@ enum Command {
 /// Parses the arguments, runs the subcommand, and turns its end into an exit code.
 pub async fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Operator(args) => operator::main(*args).await,
         Command::Run(args) => run::main(*args).await,
         Command::Skill(command) => skill::main(command).await,
         Command::Audit(command) => audit::main(command),

@@ -38,7 +38,7 @@ mod evidence;
 mod execution;
 mod heartbeat;
 mod hold;
-mod keys;
+pub mod keys;
 mod lead;
 mod leader;
 mod reconcile;
@@ -70,7 +70,6 @@ const MANAGER: &str = "infraagent";
 const NOT_OVER: &str = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Escalated,status.phase!=Blocked";
 
 /// What every part of this process shares.
-#[derive(Debug)]
 pub struct Operator {
     /// How long things take and how many there may be.
     pub settings: Settings,
@@ -86,6 +85,12 @@ pub struct Operator {
     pub skills: Sources,
     /// Signs records.
     pub key: Arc<AuditKey>,
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operator").field("settings", &self.settings).field("connection", &self.connection).finish_non_exhaustive()
+    }
 }
 
 /// Why the operator ended.

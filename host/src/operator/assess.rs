@@ -1,6 +1,8 @@
 //! What is to be said about an agent: whether it is accepted, whether it could run now, and what of it has no effect. Everything comes from caches; the only
 //! question that is asked now and then is whether its ServiceAccount exists.
 
+use std::sync::Arc;
+
 use infraagent_api::{
     AgentEnvironment, Condition, InfraAgent, InfraAgentPolicy, ModelTierConfig,
     agent::ResolvedSkill,
@@ -85,7 +87,7 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
     let paused = paused(agent, policies.as_deref().unwrap_or_default());
     let (accepted, obstacle, standing) = match (environment, policies, missing.into_iter().next()) {
         (Some(environment), Ok(policies), None) => {
-            let skills = components.iter().map(|one| SkillInput { manifest: (*one.manifest).clone(), digest: one.digest.clone() }).collect();
+            let skills = components.iter().map(|one| SkillInput { manifest: Arc::clone(&one.manifest), digest: one.digest.clone() }).collect();
             let remote = validate::supported::is_remote(&environment.spec.connection);
             let inputs = Inputs {
                 agent: agent.clone(),

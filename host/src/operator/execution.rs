@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use infraagent_api::{AgentRun, ModelTierConfig, agent::ResolvedSkill, names::Mode};
+use infraagent_api::{AgentRun, ModelTierConfig, agent::ResolvedSkill, names::Mode, run::Holder};
 use jiff::Timestamp;
 use kube::Resource as _;
 use secrecy::ExposeSecret as _;
@@ -128,21 +128,29 @@ pub(super) async fn execute(
 
 /// Why the run is to end. Never, if nobody says so.
 async fn told(mut stopped: watch::Receiver<Option<Stop>>) -> Stop {
-    match stopped.wait_for(Option::is_some).await {
-        Ok(why) => why.unwrap_or(Stop::Shutdown),
-        Err(_) => std::future::pending().await,
+    let why = stopped.wait_for(Option::is_some).await.ok().and_then(|why| *why);
+    match why {
+        Some(why) => why,
+        None => std::future::pending().await,
     }
 }
 
 async fn open(operator: &Operator, order: &AgentRun, redactor: Arc<Redactor>, entries: u32) -> Result<Arc<Journal>, audit::Error> {
     let (namespace, name, uid) = names(order);
     let (sink, run) = ClusterSink::hold(operator.connection.client.clone(), &namespace, &name, &uid).await.map_err(audit::sink::Error::from)?;
-    let holder = |run: &AgentRun| run.status.as_ref().and_then(|status| status.holder.clone());
     if holder(&run) != holder(order) {
         let why = "it was assigned to another replica".to_owned();
         return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());
     }
     Journal::open(Sink::Cluster(sink), run, Setup { redactor, key: Some(Arc::clone(&operator.key)), entries, now: Timestamp::now }).await
+}
+
+fn holder(run: &AgentRun) -> Option<&Holder> {
+    run.status.as_ref().and_then(|status| status.holder.as_ref())
+}
+
+fn resolved(skill: &validate::Skill) -> ResolvedSkill {
+    ResolvedSkill { name: skill.name.clone(), version: Some(skill.version.clone()), digest: skill.digest.clone() }
 }
 
 /// Reads everything that the run is made of. Nothing is written.
@@ -155,15 +163,15 @@ async fn prepare(operator: &Operator, order: &AgentRun) -> Result<Ready, String>
     for skill in &governing.agent.spec.skills {
         components.push(operator.skills.resolve(&namespace, skill).await.map_err(|error| error.to_string())?);
     }
-    let skills = components.iter().map(|one| SkillInput { manifest: (*one.manifest).clone(), digest: one.digest.clone() }).collect();
+    let skills = components.iter().map(|one| SkillInput { manifest: Arc::clone(&one.manifest), digest: one.digest.clone() }).collect();
     let maker = Maker { order: order.clone(), models, skills, cluster: connection.id.clone() };
     let validated = Arc::new(maker.make(governing.clone())?);
     connection.admit(&governing.environment, &validated).await.map_err(|error| error.to_string())?;
     let credentials = connection.credentials(&governing.environment).await.map_err(|error| error.to_string())?;
     let key = match &validated.model.key {
         Some(SecretKey { secret, key }) => {
-            let found = secrets::of_model(&connection.client, connection.operator_namespace.as_str(), secret, key, &validated.model.id());
-            Some(found.await.map_err(|error| error.to_string())?)
+            let (home, model) = (connection.operator_namespace.as_str(), validated.model.id());
+            Some(secrets::of_model(&connection.client, home, secret, key, &model).await.map_err(|error| error.to_string())?)
         }
         None => None,
     };
@@ -186,11 +194,6 @@ async fn conduct(
 ) -> Result<(), String> {
     let Ready { validated, governing, maker, reader, components, credentials, provider, redactor } = ready;
     let connection = &operator.connection;
-    let resolved = |skill: &validate::Skill| ResolvedSkill {
-        name: skill.name.clone(),
-        version: Some(skill.version.clone()),
-        digest: skill.digest.clone(),
-    };
     let described = journal.describe(validated.model.id(), validated.skills.iter().map(resolved).collect()).await;
     described.map_err(|error| error.to_string())?;
     let agent = governing.agent.object_ref(&());

@@ -21,11 +21,11 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    CANCEL, MANAGER, RUN_NOW,
+    MANAGER, RUN_NOW,
     assess::{self, Assessment, Obstacle, References},
     assign::{self, Next},
     close::{self, Verdict},
-    conditions::{self, Holds, condition, is_true, merge, said},
+    conditions::{self, Holds, condition, merge, said},
     lead::Leader,
 };
 use crate::{
