@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock::Clock, run::dereference::cluster::{Error, check_service_account}};
+use crate::{
+    clock::Clock,
+    run::dereference::cluster::{Error, check_service_account},
+};
 
 /// How long it is believed that one exists.
 const BELIEVED: Duration = Duration::from_secs(300);

@@ -3,11 +3,7 @@
 
 use std::sync::Arc;
 
-use infraagent_api::{
-    AgentEnvironment, Condition, InfraAgent, InfraAgentPolicy, ModelTierConfig,
-    agent::ResolvedSkill,
-    policy::Suspend,
-};
+use infraagent_api::{AgentEnvironment, Condition, InfraAgent, InfraAgentPolicy, ModelTierConfig, agent::ResolvedSkill, policy::Suspend};
 use jiff::Timestamp;
 
 use super::conditions::{Holds, condition};
@@ -61,10 +57,16 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
     let mut lacks = |reason, message: String| missing.push(Obstacle { reason, message });
     if environment.is_none() {
         let name = &agent.spec.environment_ref;
-        lacks("EnvironmentNotFound", format!("spec.environmentRef: there is no AgentEnvironment `{namespace}/{name}`: create it, or correct the reference"));
+        lacks(
+            "EnvironmentNotFound",
+            format!("spec.environmentRef: there is no AgentEnvironment `{namespace}/{name}`: create it, or correct the reference"),
+        );
     }
     if models.is_empty() {
-        lacks("ModelTierNotFound", "there is no ModelTierConfig: create one that maps the agent's tier to a provider and a model".to_owned());
+        lacks(
+            "ModelTierNotFound",
+            "there is no ModelTierConfig: create one that maps the agent's tier to a provider and a model".to_owned(),
+        );
     }
     if let Err(message) = &policies {
         lacks("PolicyInvalid", message.clone());
@@ -82,12 +84,17 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
     }
     let resolved = components
         .iter()
-        .map(|one| ResolvedSkill { name: one.manifest.name.clone(), version: Some(one.manifest.version.to_string()), digest: one.digest.clone() })
+        .map(|one| ResolvedSkill {
+            name: one.manifest.name.clone(),
+            version: Some(one.manifest.version.to_string()),
+            digest: one.digest.clone(),
+        })
         .collect();
     let paused = paused(agent, policies.as_deref().unwrap_or_default());
     let (accepted, obstacle, standing) = match (environment, policies, missing.into_iter().next()) {
         (Some(environment), Ok(policies), None) => {
-            let skills = components.iter().map(|one| SkillInput { manifest: Arc::clone(&one.manifest), digest: one.digest.clone() }).collect();
+            let skills =
+                components.iter().map(|one| SkillInput { manifest: Arc::clone(&one.manifest), digest: one.digest.clone() }).collect();
             let remote = validate::supported::is_remote(&environment.spec.connection);
             let inputs = Inputs {
                 agent: agent.clone(),

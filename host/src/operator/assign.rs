@@ -41,7 +41,10 @@ pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<Arc<AgentRun>>, retry_pa
         if run.annotations().get(CANCEL).is_some_and(|value| value == "true") {
             all.push(Next::End(run, Verdict::new("Cancelled", "cancelled by the annotation infraagent.io/cancel before it began")));
         } else if run.spec.agent_uid.as_ref().is_some_and(|uid| agent.metadata.uid.as_ref() != Some(uid)) {
-            all.push(Next::End(run, Verdict::new("AgentReplaced", "its InfraAgent was deleted, and created anew: create another AgentRun")));
+            all.push(Next::End(
+                run,
+                Verdict::new("AgentReplaced", "its InfraAgent was deleted, and created anew: create another AgentRun"),
+            ));
         } else if now >= deadline.max(pause) {
             all.push(Next::End(run, overdue(agent)));
         } else if now < pause {
@@ -66,7 +69,10 @@ fn backoff(run: &AgentRun, pause: Duration) -> Duration {
 
 fn overdue(agent: &InfraAgent) -> Verdict {
     let deadline = agent.spec.starting_deadline.as_ref().map_or_else(|| "10m".to_owned(), ToString::to_string);
-    Verdict::new("RateLimited", format!("it could not begin within its starting deadline ({deadline}); the condition Assigned says what it waited for"))
+    Verdict::new(
+        "RateLimited",
+        format!("it could not begin within its starting deadline ({deadline}); the condition Assigned says what it waited for"),
+    )
 }
 
 fn after(time: Timestamp, wait: Duration) -> Timestamp {
@@ -102,7 +108,12 @@ mod tests {
         whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let time = at(second).to_string();
         let metadata = json!({ "name": name, "uid": name, "creationTimestamp": time, "annotations": annotations });
-        Arc::new(serde_json::from_value(json!({ "apiVersion": "core.infraagent.io/v1alpha1", "kind": "AgentRun", "metadata": metadata, "spec": whole })).unwrap())
+        Arc::new(
+            serde_json::from_value(
+                json!({ "apiVersion": "core.infraagent.io/v1alpha1", "kind": "AgentRun", "metadata": metadata, "spec": whole }),
+            )
+            .unwrap(),
+        )
     }
 
     fn at(second: i64) -> Timestamp {

@@ -13,7 +13,7 @@ use super::{
     conditions::{Holds, condition, merge},
     evidence, names,
 };
-use crate::audit::{self, ClusterSink, Closing, Journal, Redactor, Setup, Sink};
+use crate::audit::{self, Closing, ClusterSink, Journal, Redactor, Setup, Sink};
 
 /// Why a run is ended by somebody who does not execute it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,12 @@ pub(super) async fn close(operator: &Operator, run: &AgentRun, verdict: &Verdict
     if status.phase.is_some_and(RunPhase::is_terminal) {
         return Ok(());
     }
-    let setup = Setup { redactor: Arc::new(Redactor::new(std::iter::empty::<&str>())), key: Some(Arc::clone(&operator.key)), entries: 0, now: jiff::Timestamp::now };
+    let setup = Setup {
+        redactor: Arc::new(Redactor::new(std::iter::empty::<&str>())),
+        key: Some(Arc::clone(&operator.key)),
+        entries: 0,
+        now: jiff::Timestamp::now,
+    };
     let journal = Journal::take_over(Sink::Cluster(sink), run, setup)?;
     for entry in status.actions.iter().filter(|entry| entry.status == ActionStatus::Intended) {
         let mark = format!("{uid}/{}", entry.seq);

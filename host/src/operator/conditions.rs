@@ -15,7 +15,14 @@ pub(super) enum Holds {
 }
 
 /// A condition, now.
-pub(super) fn condition(kind: &str, holds: Holds, reason: &str, message: impl Into<String>, now: Timestamp, generation: Option<i64>) -> Condition {
+pub(super) fn condition(
+    kind: &str,
+    holds: Holds,
+    reason: &str,
+    message: impl Into<String>,
+    now: Timestamp,
+    generation: Option<i64>,
+) -> Condition {
     let status = match holds {
         Holds::Yes => "True",
         Holds::No => "False",
@@ -45,9 +52,6 @@ pub(super) fn merge(old: &[Condition], new: Vec<Condition>) -> Vec<Condition> {
 }
 
 /// Whether the condition of this type holds.
-pub(super) fn is_true(conditions: &[Condition], kind: &str) -> bool {
-    conditions.iter().any(|condition| condition.type_ == kind && condition.status == "True")
-}
 
 /// What the API server said, without the debug output that kube adds.
 pub(super) fn said(error: &kube::Error) -> String {

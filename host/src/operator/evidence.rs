@@ -18,14 +18,21 @@ pub(super) async fn find(client: &kube::Client, entry: &ActionRecord, mark: &str
     let (kind, name, namespace) = target(&entry.target)?;
     let by = match kind {
         "deployment" => restarted_by(client, namespace, name, |found: &Deployment| found.spec.as_ref().map(|spec| &spec.template)).await?,
-        "statefulset" => restarted_by(client, namespace, name, |found: &StatefulSet| found.spec.as_ref().map(|spec| &spec.template)).await?,
+        "statefulset" => {
+            restarted_by(client, namespace, name, |found: &StatefulSet| found.spec.as_ref().map(|spec| &spec.template)).await?
+        }
         "daemonset" => restarted_by(client, namespace, name, |found: &DaemonSet| found.spec.as_ref().map(|spec| &spec.template)).await?,
         _ => return None,
     };
     (by == mark).then(|| MutationOutcome::Executed { result: format!("its mark is on {}: found after the replica was lost", entry.target) })
 }
 
-async fn restarted_by<K>(client: &kube::Client, namespace: &str, name: &str, template: impl Fn(&K) -> Option<&PodTemplateSpec>) -> Option<String>
+async fn restarted_by<K>(
+    client: &kube::Client,
+    namespace: &str,
+    name: &str,
+    template: impl Fn(&K) -> Option<&PodTemplateSpec>,
+) -> Option<String>
 where
     K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope> + DeserializeOwned + Clone + std::fmt::Debug,
 {

@@ -88,9 +88,10 @@ impl Maker {
         let inputs = Inputs { agent, environment, models, policies, skills, cluster, run: RunIdentity { name, uid } };
         let run = validate::validate(inputs).map_err(|error| error.to_string())?;
         match &spec.model_used {
-            Some(model) if *model != run.model.id() => {
-                Err(format!("`spec.modelUsed` is `{model}`, and the agent's tier is `{}`: leave it out, or change the tier", run.model.id()))
-            }
+            Some(model) if *model != run.model.id() => Err(format!(
+                "`spec.modelUsed` is `{model}`, and the agent's tier is `{}`: leave it out, or change the tier",
+                run.model.id()
+            )),
             Some(_) | None => Ok(run),
         }
     }
@@ -137,7 +138,8 @@ async fn told(mut stopped: watch::Receiver<Option<Stop>>) -> Stop {
 
 async fn open(operator: &Operator, order: &AgentRun, redactor: Arc<Redactor>, entries: u32) -> Result<Arc<Journal>, audit::Error> {
     let (namespace, name, uid) = names(order);
-    let (sink, run) = ClusterSink::hold(operator.connection.client.clone(), &namespace, &name, &uid).await.map_err(audit::sink::Error::from)?;
+    let (sink, run) =
+        ClusterSink::hold(operator.connection.client.clone(), &namespace, &name, &uid).await.map_err(audit::sink::Error::from)?;
     if holder(&run) != holder(order) {
         let why = "it was assigned to another replica".to_owned();
         return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());

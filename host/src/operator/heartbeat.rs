@@ -18,10 +18,7 @@ use serde_json::json;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::{Error, Operator, Timings};
-use crate::{
-    broker::fence::Tenure,
-    clock::Clock,
-};
+use crate::{broker::fence::Tenure, clock::Clock};
 
 /// The label of Leases by what they are for.
 pub(super) const LABEL: &str = "infraagent.io/lease";
@@ -130,7 +127,8 @@ async fn renew(api: Api<Lease>, lease: LeaseRef, tenure: Arc<Tenure>, clock: Clo
 }
 
 fn lease(identity: &str, timings: Timings, now: Timestamp) -> Lease {
-    let stem: String = identity.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' }).take(200).collect();
+    let stem: String =
+        identity.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' }).take(200).collect();
     let unique: String = uuid::Uuid::new_v4().simple().to_string().chars().take(8).collect();
     let annotations: BTreeMap<_, _> = [(RECORD.to_owned(), RECORD_VERSION.to_string())].into();
     let seconds = i32::try_from(timings.lease.as_secs().max(1)).unwrap_or(i32::MAX);

@@ -7,7 +7,10 @@ use std::{
 };
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use infraagent_api::{AgentRun, run::{RECORD_VERSION, RunPhase}};
+use infraagent_api::{
+    AgentRun,
+    run::{RECORD_VERSION, RunPhase},
+};
 use kube::{
     Api, ResourceExt as _,
     runtime::{WatchStreamExt as _, watcher},
@@ -21,11 +24,7 @@ use super::{
     heartbeat::LeaseRef,
     names,
 };
-use crate::{
-    audit,
-    broker::fence::Tenure,
-    run::stop::Stop,
-};
+use crate::{audit, broker::fence::Tenure, run::stop::Stop};
 
 /// Between two tries to close a record.
 const PAUSE: Duration = Duration::from_secs(2);

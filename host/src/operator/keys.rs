@@ -38,7 +38,8 @@ pub async fn keys(client: &kube::Client, namespace: &str) -> Result<Keys, Error>
         },
     };
     let data = found.data.unwrap_or_default();
-    let bytes = |name: &str| data.get(name).map(|ByteString(bytes)| bytes.as_slice()).ok_or_else(|| failed(format!("it has no key `{name}`")));
+    let bytes =
+        |name: &str| data.get(name).map(|ByteString(bytes)| bytes.as_slice()).ok_or_else(|| failed(format!("it has no key `{name}`")));
     let pem = std::str::from_utf8(bytes(AUDIT)?).map_err(|_| failed(format!("`{AUDIT}` is no text")))?;
     let audit = AuditKey::from_pem(pem).ok_or_else(|| failed(format!("`{AUDIT}` is no Ed25519 key in PKCS#8 PEM")))?;
     let cache = bytes(CACHE)?.try_into().map_err(|_| failed(format!("`{CACHE}` has not 32 bytes")))?;

@@ -156,7 +156,8 @@ fn watch_all(operator: &Arc<Operator>, wake: &Queue, dirty: &mpsc::UnboundedSend
         let (wake, dirty, caches) = (wake.clone(), dirty.clone(), caches.clone());
         tasks.spawn(of_environments.each(move |environment: &AgentEnvironment| {
             let _ = dirty.send(Dirty::Environment(ObjectRef::from_obj(environment)));
-            let names = |agent: &InfraAgent| agent.spec.environment_ref == environment.name_any() && agent.namespace() == environment.namespace();
+            let names =
+                |agent: &InfraAgent| agent.spec.environment_ref == environment.name_any() && agent.namespace() == environment.namespace();
             say(&wake, caches.agents(names));
         }));
     }

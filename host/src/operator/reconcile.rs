@@ -30,10 +30,7 @@ use super::{
 };
 use crate::{
     audit,
-    run::{
-        dereference::cluster::selects,
-        validate::SERVICE_ACCOUNT_PREFIX,
-    },
+    run::{dereference::cluster::selects, validate::SERVICE_ACCOUNT_PREFIX},
 };
 
 /// When something that nobody announces may have changed.
@@ -414,7 +411,8 @@ impl<'a> Look<'a> {
 /// Whether the run failed for a reason that passes, and nothing was intended in it.
 fn passes(record: &AgentRunStatus) -> bool {
     let complete = record.conditions.iter().find(|known| known.type_ == "Complete");
-    let transient = complete.is_some_and(|known| matches!(known.reason.as_str(), "Interrupted" | "ProviderFailed" | "RecordLost" | "EmptyReply" | "Internal"));
+    let transient = complete
+        .is_some_and(|known| matches!(known.reason.as_str(), "Interrupted" | "ProviderFailed" | "RecordLost" | "EmptyReply" | "Internal"));
     // Whatever was decided as a change has checks.
     record.phase == Some(RunPhase::Failed) && transient && record.actions.iter().all(|action| action.checks.is_none())
 }
@@ -433,7 +431,10 @@ pub(super) async fn orphans(leader: Arc<Leader>) {
             }
             let verdict = match lost {
                 true => Verdict::new("Interrupted", "the replica that executed it is gone, and so is its InfraAgent"),
-                false => Verdict::new("AgentNotFound", format!("`spec.agentRef`: there is no InfraAgent `{}` in this namespace", run.spec.agent_ref)),
+                false => Verdict::new(
+                    "AgentNotFound",
+                    format!("`spec.agentRef`: there is no InfraAgent `{}` in this namespace", run.spec.agent_ref),
+                ),
             };
             if let Err(error) = close::close(&leader.operator, &run, &verdict).await {
                 tracing::warn!(%error, run = run.name_any(), "a run without an agent could not be closed yet");

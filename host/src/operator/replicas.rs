@@ -100,7 +100,8 @@ impl Replicas {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // One that missed two renewals is not trusted with more.
         let fresh = |replica: &Replica| replica.silent <= self.timings.renewal() * 2;
-        let candidates = state.known.iter().filter(|(_, replica)| replica.serves && replica.record_version >= record_version && fresh(replica));
+        let candidates =
+            state.known.iter().filter(|(_, replica)| replica.serves && replica.record_version >= record_version && fresh(replica));
         candidates.min_by_key(|(uid, _)| load(uid)).map(|(uid, replica)| LeaseRef { name: replica.name.clone(), uid: uid.clone() })
     }
 
@@ -146,7 +147,10 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn lease(uid: &str, version: u64) -> Lease {
-        serde_json::from_value(json!({ "metadata": { "name": format!("lease-{uid}"), "uid": uid, "resourceVersion": version.to_string() } })).unwrap()
+        serde_json::from_value(
+            json!({ "metadata": { "name": format!("lease-{uid}"), "uid": uid, "resourceVersion": version.to_string() } }),
+        )
+        .unwrap()
     }
 
     fn holder(uid: &str) -> Holder {
