@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{
     finding,
-    tools::{Outcome, RecordLost, Rejection, Tools},
+    tools::{Outcome, RecordLost, Rejection, Tools, Why},
 };
 use crate::{
     audit::{ToolEntry, ToolOutcome},
@@ -82,7 +82,16 @@ impl SkillTools {
                 let text = self.redacted(&content);
                 let summary = self.shared.redactor.text(&summary).into_owned();
                 let recorded = ToolOutcome::Executed { result: text.clone() };
-                (Outcome { status: ToolStatus::Ok, text, trust: Trust::World { source: format!("tool {}", call.name) }, summary }, recorded)
+                (
+                    Outcome {
+                        status: ToolStatus::Ok,
+                        text,
+                        trust: Trust::World { source: format!("tool {}", call.name) },
+                        summary,
+                        why: None,
+                    },
+                    recorded,
+                )
             }
             Err(failure) => self.failed(call, failure, entry),
         }
@@ -115,7 +124,14 @@ impl SkillTools {
             Some(reason) => (ToolStatus::Blocked, ToolOutcome::Blocked { reason, message: text.clone() }),
             None => (ToolStatus::Error, ToolOutcome::Failed { reason: failure.code().to_owned(), message: text.clone() }),
         };
-        (Outcome { status, summary: text.clone(), text, trust }, recorded)
+        let why = match &failure {
+            Failure::Trap { kind, detail: _ } => Why::Trapped(kind),
+            Failure::Limit { .. } | Failure::Panic { .. } => Why::Trapped(failure.code()),
+            Failure::Guest(_) | Failure::Refused(_) | Failure::BadAnswer(_) | Failure::UnknownTool(_) | Failure::Internal(_) => {
+                Why::Told(failure.code())
+            }
+        };
+        (Outcome { status, summary: text.clone(), text, trust, why: Some(why) }, recorded)
     }
 
     /// JSON without secrets: by key and by pattern.
