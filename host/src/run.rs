@@ -12,6 +12,7 @@
 //! the broker. Nothing here writes the record but [`close`].
 
 pub mod budget;
+pub mod connection;
 pub mod converse;
 pub mod dereference;
 pub mod event;

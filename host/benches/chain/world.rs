@@ -91,6 +91,7 @@ impl World {
             until: Instant::now() + Duration::from_secs(3600),
             sent: AtomicU64::new(0),
             effects: Arc::default(),
+            fence: infraagent::broker::fence::Fence::Open,
         }))
     }
 }

@@ -29,12 +29,7 @@ use infraagent_sandbox::{
 use self::{interrupt::Interrupt, prepare::World};
 use crate::{
     audit::{Journal, Redactor, escape_terminal, escape_terminal_lines},
-    broker::{
-        Shared,
-        cooldown::{Cooldowns, Leases},
-        executor::Executor,
-        state::State,
-    },
+    broker::{Shared, cooldown::Cooldowns, executor::Executor, fence::Fence, state::State},
     cel,
     compile::{CompileLimits, Compiler, Flags},
     llm::Provider,
@@ -198,15 +193,16 @@ async fn assemble(
             let http = secrets.map(|secrets| endpoints::http(run, secrets, &prepared.redactor));
             (Executor::Snapshot(snapshot), Cooldowns::in_memory(), http)
         }
-        World::Cluster(mut connection) => {
-            let leases = Leases::new(&connection.config, connection.operator_namespace.clone(), &run.run.uid)?;
-            let http = connection.http(run, Arc::clone(&prepared.redactor));
-            (Executor::Kubernetes(Box::new(connection.executor(run)?)), Cooldowns::Leases(Box::new(leases)), Some(http))
+        World::Cluster(connection, credentials) => {
+            let http = connection.http(run, credentials, Arc::clone(&prepared.redactor));
+            let cooldowns = Cooldowns::Leases(Box::new(connection.cooldowns(run)));
+            (Executor::Kubernetes(Box::new(connection.executor(run)?)), cooldowns, Some(http))
         }
     };
     let shared = Shared {
         lookup: prepared.lookup.clone(),
         executor,
+        fence: Fence::Open,
         http,
         redactor: Arc::clone(&prepared.redactor),
         journal: Arc::clone(&prepared.journal),

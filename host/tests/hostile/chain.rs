@@ -255,6 +255,7 @@ impl Chain {
             until: Instant::now() + Duration::from_secs(60),
             sent: AtomicU64::new(0),
             effects: Arc::default(),
+            fence: infraagent::broker::fence::Fence::Open,
         });
         let tools = SkillTools::new(Arc::clone(&shared), &identity.uid, skills);
         let mut chain = Self { dir, record, tools, shared, run, key, timeline, before: String::new() };
