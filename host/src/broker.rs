@@ -90,7 +90,7 @@ pub struct Shared {
     /// The same for what a shadow run would have done: for this run alone, and in no way of those that really act.
     pub rehearsed: Cooldowns,
     /// Evaluates pre-conditions.
-    pub preconditions: cel::Evaluator,
+    pub preconditions: Arc<cel::Evaluator>,
     /// The agent's memory, by skill.
     pub memory: BTreeMap<String, State>,
     /// Who watches.
@@ -230,7 +230,7 @@ impl Door {
                     data: &run.declared,
                     cooldowns: &shared.cooldowns,
                     now: shared.executor.now(),
-                    preconditions: &shared.preconditions,
+                    preconditions: &*shared.preconditions,
                 };
                 Box::pin(shared.executor.facts(&context, &screened)).await
             }
