@@ -48,6 +48,7 @@ use infraagent_guard::{
 };
 use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Request, Response};
 use tokio::sync::RwLock;
+use tracing::Instrument as _;
 
 pub use self::egress::RUN_EGRESS_BYTES;
 use self::{
@@ -355,7 +356,7 @@ impl Door {
         let (shared, entry) = (Arc::clone(&self.shared), Arc::clone(&self.entry));
         // The effect is not cancelled with the tool call: a change that was begun gets its outcome.
         let begun = Arc::clone(&shared.effects).read_owned().await;
-        let effect = tokio::spawn(async move {
+        let effect = async move {
             let _begun = begun;
             // Writing the intent can have taken long. Nothing is sent unless it will have ended before anybody else may hold the run.
             let outcome = match shared.fence.check() {
@@ -364,7 +365,8 @@ impl Door {
             };
             let written = entry.outcome(seq, MutationOutcome::of(&outcome)).await;
             (outcome, written)
-        });
+        };
+        let effect = tokio::spawn(effect.in_current_span());
         let (outcome, written) = effect.await.map_err(|_| CallError::Internal(format!("effect-{seq}")))?;
         let shown = match &outcome {
             Ok(receipt) if receipt.changed => Outcome::Changed,
@@ -396,19 +398,25 @@ impl Door {
     fn decided(&self, what: String, tier: Option<Tier>, action: Option<&ActionId>, verdict: Verdict, began: Instant) {
         let took = began.elapsed();
         let what = self.shared.redactor.text(&what).into_owned();
-        tracing::info!(tool = %self.tool, call = %what, ?verdict, "decided");
-        self.shared.observer.tell(&Event::Decided {
-            call: self.call.to_string(),
-            what,
-            tier: tier.map(tier_word),
-            action: action.map(ToString::to_string),
-            verdict,
-            took,
-        });
+        let code = match &verdict {
+            Verdict::Allow | Verdict::Propose => None,
+            Verdict::Deny { code, reason: _ } => Some(code.as_str()),
+        };
+        let (tier, action) = (tier.map(tier_word), action.map(ToString::to_string));
+        tracing::info!(
+            tool = self.tool.as_str(),
+            call = what,
+            action,
+            tier = tier.map(infraagent_api::names::Tier::as_str),
+            verdict = verdict.as_str(),
+            code,
+            "decided"
+        );
+        self.shared.observer.tell(&Event::Decided { call: self.call.to_string(), what, tier, action, verdict, took });
     }
 
     fn decided_lazily(&self, texts: impl FnOnce() -> (String, Tier, Option<ActionId>), began: Instant) {
-        if self.shared.observer.is_listening() {
+        if self.shared.observer.is_listening() || tracing::enabled!(tracing::Level::INFO) {
             let (what, tier, action) = texts();
             self.decided(what, Some(tier), action.as_ref(), Verdict::Allow, began);
         }

@@ -24,6 +24,7 @@ use crate::{
     audit::{ToolEntry, ToolOutcome},
     broker::{Door, Shared},
     llm::{ToolCall, ToolStatus, Trust},
+    telemetry::log::SKILL,
 };
 
 /// A skill that can be called, and what a call may use.
@@ -75,7 +76,7 @@ impl SkillTools {
         tracing::debug!(tool = %call.name, ?usage, "tool call ended");
         if !log.is_empty() {
             let log = self.shared.redactor.text(&log);
-            tracing::info!(target: "skill", tool = %call.name, ?log, "skill output");
+            tracing::info!(target: SKILL, tool = %call.name, text = &*log, "skill output");
         }
         match result {
             Ok(Output { content, summary }) => {
