@@ -101,7 +101,7 @@ fn object<K: DeserializeOwned>(value: Value) -> anyhow::Result<K> {
 }
 
 fn inputs(skills: &[&Manifest]) -> anyhow::Result<Inputs> {
-    let skill = |manifest: &&Manifest| SkillInput { manifest: (*manifest).clone(), digest: format!("sha256:{}", "0".repeat(64)) };
+    let skill = |manifest: &&Manifest| SkillInput { manifest: Arc::new((*manifest).clone()), digest: format!("sha256:{}", "0".repeat(64)) };
     Ok(Inputs {
         agent: object(json!({
             "apiVersion": "core.infraagent.io/v1alpha1", "kind": "InfraAgent",

@@ -69,8 +69,8 @@ impl Workshop {
             return Ok(skill);
         }
         skills.retain(|_, skill| skill.strong_count() > 0);
-        let loaded = load::load(&component.bytes, engine, self.cache.as_ref(), &self.compiler).await;
-        let skill = Arc::new(loaded.map_err(|source| Error::Skill { shown: component.path.display().to_string(), source })?);
+        let loaded = load::component(component, engine, self.cache.as_ref(), &self.compiler).await;
+        let skill = Arc::new(loaded.map_err(|source| Error::Skill { shown: component.shown.to_string(), source })?);
         skills.insert(component.digest.clone(), Arc::downgrade(&skill));
         Ok(skill)
     }
