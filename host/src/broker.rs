@@ -17,6 +17,7 @@ pub mod cooldown;
 mod egress;
 pub mod executor;
 pub mod facts;
+pub mod fence;
 pub mod http;
 pub mod kubernetes;
 mod log;
@@ -53,6 +54,7 @@ use self::{
     cooldown::{CooldownKey, Cooldowns},
     egress::Reserved,
     executor::Executor,
+    fence::Fence,
     http::{Http, Trouble},
     state::State,
 };
@@ -75,6 +77,8 @@ pub struct Shared {
     pub lookup: Lookup,
     /// What acts.
     pub executor: Executor,
+    /// Whether this process may still change anything for this run.
+    pub fence: Fence,
     /// Asks endpoints. None: the run stays offline.
     pub http: Option<Http>,
     /// The record.
@@ -86,7 +90,7 @@ pub struct Shared {
     /// The same for what a shadow run would have done: for this run alone, and in no way of those that really act.
     pub rehearsed: Cooldowns,
     /// Evaluates pre-conditions.
-    pub preconditions: cel::Evaluator,
+    pub preconditions: Arc<cel::Evaluator>,
     /// The agent's memory, by skill.
     pub memory: BTreeMap<String, State>,
     /// Who watches.
@@ -223,7 +227,7 @@ impl Door {
                     data: &run.declared,
                     cooldowns: &shared.cooldowns,
                     now: shared.executor.now(),
-                    preconditions: &shared.preconditions,
+                    preconditions: &*shared.preconditions,
                 };
                 Box::pin(shared.executor.facts(&context, &screened)).await
             }
@@ -305,6 +309,10 @@ impl Door {
     }
 
     async fn mutate(&self, permit: Permit<Mutation>, run: &ValidatedRun, policy: &Policy) -> Result<Answer, CallError> {
+        if let Err(why) = self.shared.fence.check() {
+            self.entry.malformed("fence", &why.to_string());
+            return Err(CallError::Unavailable { message: why.to_string(), retry_after_ms: None });
+        }
         let action = permit.action().and_then(|id| policy.sheet.action(id));
         let seconds = action.map_or(0, |action| action.cooldown_seconds);
         let key = CooldownKey::new(&policy.scope.cluster, permit.call(), permit.observed());
@@ -346,7 +354,11 @@ impl Door {
         let begun = Arc::clone(&shared.effects).read_owned().await;
         let effect = tokio::spawn(async move {
             let _begun = begun;
-            let outcome = shared.executor.mutate(recorded).await;
+            // Writing the intent can have taken long. Nothing is sent unless it will have ended before anybody else may hold the run.
+            let outcome = match shared.fence.check() {
+                Ok(()) => shared.executor.mutate(recorded).await,
+                Err(why) => Err(CallError::Unavailable { message: why.to_string(), retry_after_ms: None }),
+            };
             let written = entry.outcome(seq, MutationOutcome::of(&outcome)).await;
             (outcome, written)
         });

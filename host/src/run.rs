@@ -11,7 +11,9 @@
 //! Nothing here executes a call: a tool call goes to [`tools::Tools`], whose only implementation outside of tests is the sandbox in front of
 //! the broker. Nothing here writes the record but [`close`].
 
+pub mod assemble;
 pub mod budget;
+pub mod connection;
 pub mod converse;
 pub mod dereference;
 pub mod event;
@@ -25,8 +27,10 @@ pub mod lookup;
 pub mod prompt;
 pub mod report;
 pub mod schema;
+pub mod stop;
 pub mod tools;
 pub mod validate;
+pub mod workshop;
 
 use infraagent_api::run::{Head, RunPhase};
 use jiff::Timestamp;
@@ -34,6 +38,7 @@ use jiff::Timestamp;
 use self::{
     event::{Ended, Event, Observer, Started},
     report::Conclusion,
+    stop::Stop,
     tools::Tools,
     validate::{ValidatedRun, Warning},
 };
@@ -42,13 +47,13 @@ use crate::{
     llm::Provider,
 };
 
-/// Holds the conversation and draws the conclusion; `stop` names a signal that ends it early. The record is not closed yet: see [`close`].
+/// Holds the conversation and draws the conclusion; `stop` says why it ends early. The record is not closed yet: see [`close`].
 pub async fn execute<T: Tools>(
     run: &ValidatedRun,
     provider: &Provider,
     tools: &T,
     observer: &Observer,
-    stop: impl Future<Output = &'static str>,
+    stop: impl Future<Output = Stop>,
 ) -> Conclusion {
     observer.tell(&Event::Started(started(run)));
     let transcript = converse::converse(run, provider, tools, observer, stop).await;

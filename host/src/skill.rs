@@ -1,14 +1,15 @@
 //! Skills as packages: a folder becomes one component with its manifest, and a component is looked at and judged.
 //!
-//! In the order of a build: [`source`] reads `SKILL.md` and `actions.yaml`, [`build`] drives cargo, [`component`] makes components of core modules,
+//! In the order of a build: [`folder`] reads `SKILL.md` and `actions.yaml`, [`build`] drives cargo, [`component`] makes components of core modules,
 //! [`pack`] joins component and manifest and asks for the admission verdict. [`inspect`] and [`verdict`] look at a finished component without running or
-//! compiling it, [`world`] writes the contract that exactly fits a sheet, [`scaffold`] begins a new skill. [`load`] makes a component ready to run,
-//! through the child that compiles and the [`cache`] of its results.
+//! compiling it, [`world`] writes the contract that exactly fits a sheet, [`scaffold`] begins a new skill. [`source`] finds the
+//! skills that an agent names, and [`load`] makes them ready to run, through the child that compiles and the [`cache`] of its results.
 
 pub mod actions;
 pub mod build;
 pub mod cache;
 pub mod component;
+pub mod folder;
 pub mod frontmatter;
 pub mod inspect;
 pub mod load;

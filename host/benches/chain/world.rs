@@ -85,12 +85,13 @@ impl World {
             redactor,
             cooldowns: Cooldowns::in_memory(),
             rehearsed: Cooldowns::in_memory(),
-            preconditions: cel::Evaluator::new(self.engine.clone()),
+            preconditions: std::sync::Arc::new(cel::Evaluator::new(self.engine.clone())),
             memory: BTreeMap::new(),
             observer: Observer::silent(),
             until: Instant::now() + Duration::from_secs(3600),
             sent: AtomicU64::new(0),
             effects: Arc::default(),
+            fence: infraagent::broker::fence::Fence::Open,
         }))
     }
 }
@@ -100,7 +101,7 @@ fn object<K: DeserializeOwned>(value: Value) -> anyhow::Result<K> {
 }
 
 fn inputs(skills: &[&Manifest]) -> anyhow::Result<Inputs> {
-    let skill = |manifest: &&Manifest| SkillInput { manifest: (*manifest).clone(), digest: format!("sha256:{}", "0".repeat(64)) };
+    let skill = |manifest: &&Manifest| SkillInput { manifest: Arc::new((*manifest).clone()), digest: format!("sha256:{}", "0".repeat(64)) };
     Ok(Inputs {
         agent: object(json!({
             "apiVersion": "core.infraagent.io/v1alpha1", "kind": "InfraAgent",

@@ -1,5 +1,7 @@
 //! The writer of a record: one per run, shared by everything that runs in it.
 
+mod take_over;
+
 use std::{
     collections::BTreeMap,
     sync::{

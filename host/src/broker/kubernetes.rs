@@ -42,7 +42,7 @@ use infraagent_sandbox::broker::{Answer, CallError, Receipt};
 use jiff::Timestamp;
 use serde_json::Value;
 
-pub use self::client::Identity;
+pub use self::client::{EFFECT_TIMEOUT, Identity};
 use self::{
     client::{Acting, Ask, Looks},
     discovery::Discovery,
@@ -72,10 +72,12 @@ pub struct Kubernetes {
     identity: Identity,
     looks: Looks,
     acting: Acting,
-    discovery: Discovery,
+    discovery: Arc<Discovery>,
     handles: Handles<Position>,
     sights: Sights,
     present: Mutex<Option<Instant>>,
+    /// The longest that an effect may take.
+    effect: Duration,
 }
 
 /// Why there is no executor for a cluster.
@@ -89,6 +91,9 @@ pub enum ConnectError {
         "the kubeconfig's user impersonates somebody (`as`), and an agent can only be impersonated by a user itself: use another context"
     )]
     Impersonates,
+    /// The agent's ServiceAccount cannot be named in a request.
+    #[error("`{0}` cannot be impersonated: no request can name it")]
+    Unnameable(String),
     /// The cluster cannot be asked who it is.
     #[error("the cluster cannot be identified by its namespace `kube-system`: {0}")]
     Unknown(#[source] WorldError),
@@ -100,26 +105,44 @@ impl From<kube::Error> for ConnectError {
     }
 }
 
-/// What a cluster is called in a [`Scope`]: the uid of its namespace `kube-system`.
-pub async fn cluster_id(config: &kube::Config) -> Result<String, ConnectError> {
-    let looks = Looks::new(config)?;
-    let found = looks.ask(Ask::json("/api/v1/namespaces/kube-system".to_owned())).await;
-    let found = found.map_err(|failure| ConnectError::Unknown(failure.of_look("get namespaces", "`namespace/kube-system`")))?;
-    match object::uid(&found) {
-        "" => Err(ConnectError::Unknown(WorldError::Unavailable("it has no uid".to_owned()))),
-        uid => Ok(uid.to_owned()),
+/// What all runs on one cluster share: the connections, and what the cluster serves.
+#[derive(Debug, Clone)]
+pub struct Access {
+    looks: Looks,
+    discovery: Arc<Discovery>,
+}
+
+impl Access {
+    /// The cluster of `config`, which must not impersonate anybody itself. Nothing is sent yet, and nothing will be sent twice.
+    pub fn connect(config: &kube::Config) -> Result<Self, ConnectError> {
+        if config.auth_info.impersonate.is_some() || config.auth_info.impersonate_groups.is_some() {
+            return Err(ConnectError::Impersonates);
+        }
+        let mut config = config.clone();
+        config.default_retry = false;
+        let looks = Looks::new(kube::Client::try_from(config)?);
+        Ok(Self { discovery: Arc::new(Discovery::new(looks.clone())), looks })
+    }
+
+    /// What the cluster is called in a [`Scope`]: the uid of its namespace `kube-system`.
+    pub async fn id(&self) -> Result<String, ConnectError> {
+        let found = self.looks.ask(Ask::json("/api/v1/namespaces/kube-system".to_owned())).await;
+        let found = found.map_err(|failure| ConnectError::Unknown(failure.of_look("get namespaces", "`namespace/kube-system`")))?;
+        match object::uid(&found) {
+            "" => Err(ConnectError::Unknown(WorldError::Unavailable("it has no uid".to_owned()))),
+            uid => Ok(uid.to_owned()),
+        }
     }
 }
 
 impl Kubernetes {
-    /// An executor for the run of `scope`, acting as `identity`. Sends nothing yet.
-    pub fn new(config: &kube::Config, scope: Scope, identity: Identity) -> Result<Self, ConnectError> {
-        if config.auth_info.impersonate.is_some() || config.auth_info.impersonate_groups.is_some() {
-            return Err(ConnectError::Impersonates);
-        }
-        let (looks, acting) = (Looks::new(config)?, Acting::new(config, &identity)?);
-        let (discovery, handles) = (Discovery::new(looks.clone()), Handles::new(&scope.run));
-        Ok(Self { scope, identity, looks, acting, discovery, handles, sights: Sights::default(), present: Mutex::new(None) })
+    /// An executor for the run of `scope`, acting as `identity`. Sends nothing yet. An effect may take at most `effect`.
+    pub fn new(access: &Access, scope: Scope, identity: Identity, effect: Duration) -> Result<Self, ConnectError> {
+        let Access { looks, discovery } = access;
+        let acting = Acting::new(looks.client(), &identity).map_err(|_| ConnectError::Unnameable(identity.user()))?;
+        let handles = Handles::new(&scope.run);
+        let (looks, discovery, effect) = (looks.clone(), Arc::clone(discovery), effect.min(EFFECT_TIMEOUT));
+        Ok(Self { scope, identity, looks, acting, discovery, handles, sights: Sights::default(), present: Mutex::new(None), effect })
     }
 
     /// Executes a recorded read, as the agent.

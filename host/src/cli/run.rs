@@ -14,44 +14,36 @@ use std::{
     io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::{Arc, atomic::AtomicU64},
-    time::Instant,
+    sync::Arc,
 };
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::ArgGroup;
 use infraagent_api::{AgentRun, run::RunPhase};
-use infraagent_sandbox::{
-    engine::{Engine, EngineConfig},
-    limits::Limits,
-};
 
 use self::{interrupt::Interrupt, prepare::World};
 use crate::{
     audit::{Journal, Redactor, escape_terminal, escape_terminal_lines},
-    broker::{
-        Shared,
-        cooldown::{Cooldowns, Leases},
-        executor::Executor,
-        state::State,
-    },
-    cel,
+    broker::{cooldown::Cooldowns, executor::Executor, fence::Fence, state::State},
     compile::{CompileLimits, Compiler, Flags},
     llm::Provider,
     run::{
         self,
+        assemble::{self, Parts},
         dereference::Component,
         event::Observer,
-        execute::{Loaded, SkillTools},
+        execute::SkillTools,
         lookup::Lookup,
         report::{
             events::{self, Events},
             notice,
         },
+        stop::Stop,
         tools::Tools,
         validate::ValidatedRun,
+        workshop::Workshop,
     },
-    skill::{cache::Cache, load},
+    skill::cache::Cache,
 };
 
 /// Arguments of `infraagent run`.
@@ -153,7 +145,7 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
     let (prepared, components, world) = prepare::open(ready).await?;
     let journal = Arc::clone(&prepared.journal);
     let assembled = tokio::select! {
-        assembled = assemble(prepared, components, world, &compiler, memory.as_deref()) => assembled,
+        assembled = assemble(prepared, components, world, compiler, memory.as_deref()) => assembled,
         signal = interrupt.clone().received() => Err(anyhow!("interrupted by {signal}")),
     };
     match assembled {
@@ -172,61 +164,49 @@ async fn assemble(
     prepared: Prepared,
     components: Vec<Component>,
     world: World,
-    compiler: &Compiler,
+    compiler: Compiler,
     memories: Option<&Path>,
 ) -> anyhow::Result<(Prepared, SkillTools)> {
     let run = &prepared.run;
-    let engine = Engine::new(EngineConfig::default())?;
     let cache = Cache::open_default().inspect_err(|error| tracing::warn!(%error, "compiled skills are not kept")).ok();
-    let mut skills = Vec::new();
     let mut memory = BTreeMap::new();
-    for Component { path, bytes, digest: _, manifest } in components {
-        let skill = load::load(&bytes, &engine, cache.as_ref(), compiler).await;
-        let skill = skill.with_context(|| format!("cannot load the skill `{}`", path.display()))?;
-        let limits = Limits::granted(manifest.limits.as_ref(), &[run.skill_ceilings.caps()]);
+    for manifest in components.iter().map(|component| &component.manifest) {
         // In a cluster memory would have to be there too, and it is not yet: its calls answer `unavailable`.
         if manifest.sheet.state && matches!(world, World::Snapshot(..)) {
             let file = memories.map(|folder| folder.join(format!("{}.{}.{}.json", run.agent.namespace, run.agent.name, manifest.name)));
             memory.insert(manifest.name.clone(), file.map_or_else(|| Ok(State::in_memory()), |file| State::open(&file))?);
         }
-        skills.push(Loaded { skill, limits });
     }
-    let code =
-        load::native(cel::COMPONENT, &engine, cache.as_ref(), compiler).await.context("cannot compile the evaluator of pre-conditions")?;
     let (executor, cooldowns, http) = match world {
         World::Snapshot(snapshot, secrets) => {
             let http = secrets.map(|secrets| endpoints::http(run, secrets, &prepared.redactor));
             (Executor::Snapshot(snapshot), Cooldowns::in_memory(), http)
         }
-        World::Cluster(mut connection) => {
-            let leases = Leases::new(&connection.config, connection.operator_namespace.clone(), &run.run.uid)?;
-            let http = connection.http(run, Arc::clone(&prepared.redactor));
-            (Executor::Kubernetes(Box::new(connection.executor(run)?)), Cooldowns::Leases(Box::new(leases)), Some(http))
+        World::Cluster(connection, credentials) => {
+            let http = connection.http(run, credentials, Arc::clone(&prepared.redactor));
+            let cooldowns = Cooldowns::Leases(Box::new(connection.cooldowns(run)));
+            (Executor::Kubernetes(Box::new(connection.executor(run)?)), cooldowns, Some(http))
         }
     };
-    let shared = Shared {
+    let parts = Parts {
         lookup: prepared.lookup.clone(),
         executor,
+        fence: Fence::Open,
+        cooldowns,
         http,
         redactor: Arc::clone(&prepared.redactor),
         journal: Arc::clone(&prepared.journal),
-        cooldowns,
-        rehearsed: Cooldowns::in_memory(),
-        preconditions: cel::Evaluator::compiled(engine, &code)?,
         memory,
         observer: prepared.observer.clone(),
-        until: Instant::now() + run.limits.wall,
-        sent: AtomicU64::new(0),
-        effects: Arc::default(),
     };
-    let tools = SkillTools::new(Arc::new(shared), &run.run.uid, skills);
+    let tools = assemble::tools(&Workshop::new(compiler, cache), run, &components, parts).await?;
     Ok((prepared, tools))
 }
 
 /// Holds the conversation, closes the record, and prints what was asked for.
 async fn conduct<T: Tools>(prepared: Prepared, tools: &T, interrupt: Interrupt) -> anyhow::Result<ExitCode> {
     let Prepared { run, lookup: _, provider, observer, redactor, journal, record, output, events } = prepared;
-    let mut conclusion = run::execute(&run, &provider, tools, &observer, interrupt.received()).await;
+    let mut conclusion = run::execute(&run, &provider, tools, &observer, async { Stop::Signal(interrupt.received().await) }).await;
     let phase = conclusion.phase;
     let findings = journal.document().await.status.unwrap_or_default().findings;
     let notices = notice::notices(&run, &conclusion, &findings);

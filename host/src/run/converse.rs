@@ -21,6 +21,7 @@ use super::{
     history::History,
     prompt,
     schema::Schema,
+    stop::Stop as Ended,
     tools::{Outcome, RecordLost, Rejection, Tools},
     validate::ValidatedRun,
 };
@@ -76,8 +77,8 @@ pub enum Abort {
     #[error("{0}")]
     RecordLost(String),
     /// Somebody wanted it to end.
-    #[error("interrupted by {0}")]
-    Interrupted(&'static str),
+    #[error("{0}")]
+    Stopped(Ended),
 }
 
 impl Abort {
@@ -91,7 +92,7 @@ impl Abort {
             Self::Declined => "ModelDeclined",
             Self::Provider(_) => "ProviderFailed",
             Self::RecordLost(_) => "RecordLost",
-            Self::Interrupted(_) => "Interrupted",
+            Self::Stopped(ended) => ended.reason(),
         }
     }
 }
@@ -196,13 +197,13 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Holds the conversation of a run to its end, or until `stop` names a signal: then nothing new begins, and a change on its way is seen to its end by the tools.
+/// Holds the conversation of a run to its end, or until `stop` says why not: then nothing new begins, and a change on its way is seen to its end by the tools.
 pub async fn converse<T: Tools>(
     run: &ValidatedRun,
     provider: &Provider,
     tools: &T,
     observer: &Observer,
-    stop: impl Future<Output = &'static str>,
+    stop: impl Future<Output = Ended>,
 ) -> Transcript {
     let started = Instant::now();
     let mut talk = Talk {
@@ -218,7 +219,7 @@ pub async fn converse<T: Tools>(
     };
     let mut end = tokio::select! {
         biased;
-        signal = stop => Err(Abort::Interrupted(signal)),
+        why = stop => Err(Abort::Stopped(why)),
         end = talk.hold() => end,
     };
     // A recording that was not used up is an error of its own, but not a better reason than one that is there already.

@@ -12,16 +12,17 @@ pub mod cluster;
 pub mod secrets;
 
 use std::{
-    fmt, fs,
+    fs,
     path::{Path, PathBuf},
 };
 
 use infraagent_api::{AgentEnvironment, InfraAgent, InfraAgentPolicy, ModelTierConfig, check};
-use infraagent_sandbox::manifest::{self, Manifest, ManifestError};
 use kube::{CustomResourceExt, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
+
+pub use crate::skill::source::Component;
+use crate::skill::source::Unusable;
 
 /// The largest file of documents.
 const MAX_DOCUMENTS: u64 = 4 << 20;
@@ -54,31 +55,6 @@ pub struct Documents {
     pub policies: Vec<InfraAgentPolicy>,
     /// The skills that it names, in its order.
     pub components: Vec<Component>,
-}
-
-/// A skill's component.
-#[derive(Clone)]
-pub struct Component {
-    /// Where it was read.
-    pub path: PathBuf,
-    /// The component.
-    pub bytes: Vec<u8>,
-    /// `sha256:` and 64 hex digits.
-    pub digest: String,
-    /// Its manifest.
-    pub manifest: Manifest,
-}
-
-impl fmt::Debug for Component {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, bytes, digest, manifest } = self;
-        f.debug_struct("Component")
-            .field("path", path)
-            .field("bytes", &bytes.len())
-            .field("digest", digest)
-            .field("name", &manifest.name)
-            .finish()
-    }
 }
 
 /// What is wrong with the files.
@@ -154,13 +130,8 @@ pub enum Error {
         message: String,
     },
     /// A file is no skill.
-    #[error("`{path}` is no skill: {source}")]
-    Skill {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: Box<ManifestError>,
-    },
+    #[error(transparent)]
+    Skill(#[from] Unusable),
 }
 
 /// Reads all files and follows the agent's references.
@@ -181,7 +152,7 @@ pub fn dereference(paths: &Paths) -> Result<Documents, Error> {
 /// The components of the skills that the agent names, in its order. `place`: where the agent was found.
 pub fn components(agent: &InfraAgent, skills: &[PathBuf], place: &str) -> Result<Vec<Component>, Error> {
     let name = agent.metadata.name.clone().unwrap_or_default();
-    let mut given = skills.iter().map(|path| component(path)).collect::<Result<Vec<_>, _>>()?;
+    let mut given = skills.iter().map(|path| Component::read(path)).collect::<Result<Vec<_>, _>>()?;
     let mut components = Vec::new();
     for (index, skill) in agent.spec.skills.iter().enumerate() {
         let reference = |message: String| Error::Reference { agent: name.clone(), field: format!("spec.skills[{index}].name"), message };
@@ -190,8 +161,7 @@ pub fn components(agent: &InfraAgent, skills: &[PathBuf], place: &str) -> Result
         match matching.as_slice() {
             [at] => components.push(given.swap_remove(*at)),
             [] => {
-                let have: Vec<_> =
-                    given.iter().map(|component| format!("`{}` ({})", component.manifest.name, component.path.display())).collect();
+                let have: Vec<_> = given.iter().map(|component| format!("`{}` ({})", component.manifest.name, component.shown)).collect();
                 let have = if have.is_empty() { "none is left".to_owned() } else { format!("there is {}", have.join(", ")) };
                 return Err(reference(format!("no component of skill `{}` was given ({have}): add --skill FILE", skill.name)));
             }
@@ -206,8 +176,7 @@ pub fn components(agent: &InfraAgent, skills: &[PathBuf], place: &str) -> Result
             field: "spec.skills".to_owned(),
             message: format!(
                 "`{}` is skill `{}`, which the agent {place} does not use: add it to the agent, or leave --skill {0} out",
-                extra.path.display(),
-                extra.manifest.name,
+                extra.shown, extra.manifest.name,
             ),
         });
     }
@@ -285,19 +254,6 @@ fn documents(path: &Path) -> Result<Vec<Value>, Error> {
     let all: Vec<Option<Value>> =
         serde_saphyr::from_multiple(&text).map_err(|error| Error::Yaml { path: path.to_owned(), message: error.to_string() })?;
     Ok(all.into_iter().flatten().collect())
-}
-
-fn component(path: &Path) -> Result<Component, Error> {
-    let read = |source| Error::Read { path: path.to_owned(), source };
-    let bytes = fs::metadata(path).map_err(read)?.len();
-    if bytes > manifest::MAX_COMPONENT as u64 {
-        let source = ManifestError::ComponentTooLarge(usize::try_from(bytes).unwrap_or(usize::MAX));
-        return Err(Error::Skill { path: path.to_owned(), source: Box::new(source) });
-    }
-    let bytes = fs::read(path).map_err(read)?;
-    let manifest = manifest::read(&bytes).map_err(|source| Error::Skill { path: path.to_owned(), source: Box::new(source) })?;
-    let digest = Sha256::digest(&bytes).iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
-    Ok(Component { path: path.to_owned(), bytes, digest, manifest })
 }
 
 #[cfg(test)]

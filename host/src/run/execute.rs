@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Loaded {
     /// The component.
-    pub skill: Skill,
+    pub skill: Arc<Skill>,
     /// Per tool call: what the manifest asks for, under what the platform allows.
     pub limits: Limits,
 }

@@ -1,5 +1,7 @@
 //! A small world for the tests of the run: one agent, one site, one skill with a reading and a changing tool.
 
+use std::sync::Arc;
+
 use infraagent_api::{AgentEnvironment, InfraAgent, InfraAgentPolicy, ModelTierConfig};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -123,7 +125,7 @@ pub(crate) fn inputs(change: impl FnOnce(&mut Documents)) -> Inputs {
     };
     change(&mut documents);
     let Documents { agent, environment, models, policies, manifests } = documents;
-    let skill = |manifest| SkillInput { manifest: object(manifest), digest: format!("sha256:{}", "0".repeat(64)) };
+    let skill = |manifest| SkillInput { manifest: Arc::new(object(manifest)), digest: format!("sha256:{}", "0".repeat(64)) };
     Inputs {
         agent: object::<InfraAgent>(agent),
         environment: object::<AgentEnvironment>(environment),

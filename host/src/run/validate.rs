@@ -75,7 +75,7 @@ pub struct Inputs {
 #[derive(Debug, Clone)]
 pub struct SkillInput {
     /// The manifest.
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
     /// Digest of the artifact.
     pub digest: String,
 }

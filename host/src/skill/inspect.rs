@@ -216,7 +216,7 @@ fn word(value: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::skill::source::Source;
+    use crate::skill::folder::Folder;
 
     const DOCUMENT: &str =
         "---\nname: hello\ndescription: Says hello.\nversion: 1.2.3\ntags: [a]\nlimits: {cpuMillis: 5000}\n---\nDo it.\n";
@@ -239,7 +239,7 @@ actions:
             { "name": "look", "description": "Looks.", "inputSchema": { "type": "object" }, "actions": ["look"] },
             { "name": "act", "description": "Acts.", "inputSchema": { "type": "object" }, "actions": ["look", "restart"] },
         ]);
-        let manifest = Source::parse(DOCUMENT, SHEET).unwrap().manifest(serde_json::from_value(tools).unwrap()).unwrap();
+        let manifest = Folder::parse(DOCUMENT, SHEET).unwrap().manifest(serde_json::from_value(tools).unwrap()).unwrap();
         manifest::append(&component(), &manifest).unwrap()
     }
 
@@ -286,7 +286,7 @@ actions:
         assert!(matches!(Inspection::of(b"hello"), Err(Error::Manifest(ManifestError::NotAComponent(_)))));
         let long = DOCUMENT.replace("Do it.", &"long ".repeat(60_000));
         let tools = serde_json::json!([{ "name": "look", "description": "Looks.", "inputSchema": { "type": "object" } }]);
-        let manifest = Source::parse(&long, "actions: []").unwrap().manifest(serde_json::from_value(tools).unwrap()).unwrap();
+        let manifest = Folder::parse(&long, "actions: []").unwrap().manifest(serde_json::from_value(tools).unwrap()).unwrap();
         assert!(matches!(manifest::append(&component(), &manifest), Err(ManifestError::TooLarge(_))));
     }
 }

@@ -11,7 +11,10 @@ use infraagent_sandbox::{
 use sha2::{Digest as _, Sha256};
 use tokio::task::spawn_blocking;
 
-use super::cache::Cache;
+use super::{
+    cache::Cache,
+    source::{Component, Unusable},
+};
 use crate::compile::{self, Compiler};
 
 /// Why a component is no skill that can be invoked.
@@ -26,6 +29,12 @@ pub enum LoadError {
     /// Compiled, but it does not fit this host.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// Its file is not what it was.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+    /// This process ends.
+    #[error("the process ends before the component was read")]
+    Interrupted,
 }
 
 impl LoadError {
@@ -35,8 +44,18 @@ impl LoadError {
             Self::Refused(refusals) => refusals.first().map_or("refused", |refusal| refusal.code),
             Self::Compile(error) => error.code(),
             Self::Engine(_) => "does-not-load",
+            Self::Unusable(_) => "unusable",
+            Self::Interrupted => "interrupted",
         }
     }
+}
+
+/// A skill that was found.
+pub async fn component(component: &Component, engine: &Engine, cache: Option<&Cache>, compiler: &Compiler) -> Result<Skill, LoadError> {
+    let Component { shown: _, digest, manifest: _, code } = component;
+    let (code, expected) = (code.clone(), digest.clone());
+    let bytes = spawn_blocking(move || code.bytes(&expected)).await.map_err(|_| LoadError::Interrupted)??;
+    load(&bytes, engine, cache, compiler).await
 }
 
 /// A skill from the bytes of its component.

@@ -3,7 +3,7 @@
 use infraagent_sandbox::manifest::{self, Manifest, ManifestError, ToolDescription};
 
 use super::{
-    source::{self, Source},
+    folder::{self, Folder},
     verdict::Verdict,
 };
 use crate::cel::Evaluator;
@@ -24,14 +24,14 @@ pub struct Package {
 pub enum Error {
     /// The folder.
     #[error(transparent)]
-    Source(#[from] source::Error),
+    Folder(#[from] folder::Error),
     /// The component.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
 }
 
 /// Joins them. A verdict against the package is an answer, not an error: the caller shows every reason.
-pub async fn join(component: &[u8], source: &Source, tools: Vec<ToolDescription>, evaluator: &Evaluator) -> Result<Package, Error> {
+pub async fn join(component: &[u8], source: &Folder, tools: Vec<ToolDescription>, evaluator: &Evaluator) -> Result<Package, Error> {
     let manifest = source.manifest(tools)?;
     let bytes = manifest::append(component, &manifest)?;
     let verdict = Verdict::on(&bytes, evaluator).await;

@@ -100,7 +100,7 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::skill::source::Source;
+    use crate::skill::folder::Folder;
 
     #[test]
     fn bad_names_are_refused() {
@@ -131,7 +131,7 @@ mod tests {
             let text = fs::read_to_string(folder.join(file)).unwrap();
             assert!(!text.contains("{{"), "{file} has a placeholder left");
         }
-        let source = Source::read(&folder).unwrap();
+        let source = Folder::read(&folder).unwrap();
         assert_eq!(source.document.name, "my-skill");
         let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
         assert!(manifest.contains(&format!("skills-sdk = \"{}\"", env!("CARGO_PKG_VERSION"))), "{manifest}");

@@ -1,176 +1,87 @@
-//! A skill as a folder: `SKILL.md`, `actions.yaml`, and for languages without a describer `tools.json`.
+//! Where the skills of an agent come from: `spec.skills[].source` becomes a [`Component`], or a reason that a person can act on.
 //!
-//! Reading is all or nothing: every mistake of every file is reported at once, and what comes out has been checked.
+//! Asked at every look at an agent and at the start of every run, so it costs next to nothing when nothing changed. Nothing here compiles or runs anything, and
+//! nothing is fetched from outside the cluster.
 
-use std::path::{Path, PathBuf};
+mod bundled;
+mod component;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod reference;
 
-use infraagent_sandbox::manifest::{CONTRACT, Manifest, Sheet, ToolDescription};
+use std::{path::PathBuf, sync::Arc};
 
-use super::{
-    actions,
-    frontmatter::{self, Document},
-    problem::{self, Problem},
-};
+use infraagent_api::agent::SkillRef;
+use tokio::task::spawn_blocking;
 
-/// The file with tool descriptions.
-pub const TOOLS: &str = "tools.json";
-/// The largest file that is read, in bytes. A manifest is smaller.
-const MAX_FILE: u64 = 512 * 1024;
-/// The first host that speaks the contract.
-const MINIMUM_HOST: &str = "0.2.0";
+pub use self::component::{Code, Component, Unusable};
+use self::{bundled::Bundled, reference::Reference};
 
-/// What a folder says about a skill.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Source {
-    /// `SKILL.md`.
-    pub document: Document,
-    /// `actions.yaml`.
-    pub sheet: Sheet,
+/// Finds skills.
+#[derive(Clone)]
+pub struct Sources {
+    bundled: Option<Arc<Bundled>>,
+    #[expect(dead_code, reason = "read by the source of ConfigMaps")]
+    client: kube::Client,
 }
 
-/// Why a folder is no skill.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The folder itself.
-    #[error("`{0}` is not a directory; give the directory with SKILL.md and actions.yaml")]
-    NotADirectory(PathBuf),
-    /// A file cannot be read.
-    #[error("cannot read `{path}`{hint}", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What to do.
-        hint: &'static str,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A file is too large.
-    #[error("`{0}` has more than {MAX_FILE} bytes; shorten it")]
-    TooLarge(PathBuf),
-    /// The files say something that cannot be.
-    #[error("{}", problem::lines(.0))]
-    Invalid(Vec<Problem>),
+/// Why a skill cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Unresolved {
+    /// One word in CamelCase: a condition's reason.
+    pub reason: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+    /// It may be over soon without anybody doing anything: ask again.
+    pub transient: bool,
 }
 
-impl Source {
-    /// Reads a folder.
-    pub fn read(folder: &Path) -> Result<Self, Error> {
-        if !folder.is_dir() {
-            return Err(Error::NotADirectory(folder.to_owned()));
-        }
-        let document = read(
-            folder,
-            frontmatter::FILE,
-            "; write it: front matter with `name`, `description` and `version`, then instructions for the model",
-        )?;
-        let sheet = read(folder, actions::FILE, "; write it, perhaps with `actions: []`: what is not in it cannot be called")?;
-        Self::parse(&document, &sheet)
+impl Unresolved {
+    /// Somebody must do something.
+    fn lasting(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), transient: false }
+    }
+}
+
+impl Sources {
+    /// `bundled`: the folder of skills that the operator brings along. `client`: reads ConfigMaps, with the operator's own rights.
+    pub fn new(bundled: Option<PathBuf>, client: kube::Client) -> Self {
+        Self { bundled: bundled.map(|folder| Arc::new(Bundled::new(folder))), client }
     }
 
-    /// Parses the texts of `SKILL.md` and `actions.yaml`.
-    pub fn parse(document: &str, sheet: &str) -> Result<Self, Error> {
-        match (Document::parse(document), actions::parse(sheet)) {
-            (Ok(document), Ok(sheet)) => Ok(Self { document, sheet }),
-            (document, sheet) => Err(Error::Invalid(document.err().into_iter().chain(sheet.err()).flatten().collect())),
+    /// One skill of an agent in `namespace`, as it is now.
+    pub async fn resolve(&self, _namespace: &str, skill: &SkillRef) -> Result<Component, Unresolved> {
+        let SkillRef { name, source, update: _ } = skill;
+        let reference = source.parse().map_err(|error: reference::Unknown| Unresolved::lasting("SourceInvalid", error.to_string()))?;
+        match reference {
+            Reference::Bundled => self.bundled(name).await,
+            Reference::ConfigMap { name: _, key: _ } | Reference::Oci | Reference::Git => Err(Unresolved::lasting(
+                "SourceNotSupportedYet",
+                format!("skill `{name}`: this version does not read `{source}` yet: use `bundled`"),
+            )),
         }
     }
 
-    /// The manifest of the skill with these tools.
-    pub fn manifest(&self, tools: Vec<ToolDescription>) -> Result<Manifest, Error> {
-        let Self { document, sheet } = self.clone();
-        let Document { name, description, version, license, tags, limits, minimum_host, instructions } = document;
-        let minimum_host = minimum_host.or_else(|| Some(MINIMUM_HOST.to_owned()));
-        let contract = CONTRACT.to_owned();
-        let manifest = Manifest { name, version, description, license, tags, instructions, contract, minimum_host, tools, sheet, limits };
-        let problems = manifest.problems();
-        if problems.is_empty() {
-            Ok(manifest)
-        } else {
-            Err(Error::Invalid(problems.into_iter().map(|message| Problem::in_file("the skill", message)).collect()))
-        }
+    async fn bundled(&self, name: &str) -> Result<Component, Unresolved> {
+        let Some(bundled) = self.bundled.clone() else {
+            let message =
+                format!("skill `{name}` should be a bundled one, and the operator was started without a folder of bundled skills");
+            return Err(Unresolved::lasting("NoBundledSkills", message));
+        };
+        let name = name.to_owned();
+        spawn_blocking(move || bundled.find(&name)).await.unwrap_or_else(|error| {
+            // The look does not panic; a runtime that shuts down aborts it.
+            Err(Unresolved { reason: "Interrupted", message: error.to_string(), transient: true })
+        })
     }
 }
 
-/// Reads the tool descriptions of a folder.
-pub fn tools(folder: &Path) -> Result<Vec<ToolDescription>, Error> {
-    let hint = "; write it: a list of `{\"name\", \"description\", \"inputSchema\", \"actions\"}`, one for each tool";
-    let text = read(folder, TOOLS, hint)?;
-    serde_json::from_str(&text).map_err(|error| {
-        let line = u64::try_from(error.line()).unwrap_or(0);
-        let message = error.to_string();
-        let message = message.split_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-        Error::Invalid(vec![Problem::at(TOOLS, line, message)])
-    })
-}
-
-fn read(folder: &Path, name: &str, hint: &'static str) -> Result<String, Error> {
-    let path = folder.join(name);
-    let fail = |source: std::io::Error| {
-        let hint = if source.kind() == std::io::ErrorKind::NotFound { hint } else { "" };
-        Error::Read { path: path.clone(), hint, source }
-    };
-    let size = std::fs::metadata(&path).map_err(fail)?.len();
-    if size > MAX_FILE {
-        return Err(Error::TooLarge(path));
+impl std::fmt::Debug for Sources {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sources").field("bundled", &self.bundled).finish_non_exhaustive()
     }
-    std::fs::read_to_string(&path).map_err(fail)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DOCUMENT: &str = "---\nname: hello\ndescription: Says hello.\nversion: 1.2.3\n---\nDo it.\n";
-
-    fn tool(actions: &[&str]) -> ToolDescription {
-        ToolDescription {
-            name: "greet".to_owned(),
-            description: "Greets.".to_owned(),
-            input_schema: serde_json::json!({"type": "object"}),
-            actions: actions.iter().map(|id| (*id).to_owned()).collect(),
-        }
-    }
-
-    #[test]
-    fn mistakes_of_all_files_come_at_once() {
-        let error = Source::parse(&DOCUMENT.replace("version", "versions"), "actions: [{ id: x }]").unwrap_err().to_string();
-        assert!(error.contains("SKILL.md:4: ") && error.contains("versions"), "{error}");
-        assert!(error.contains("actions.yaml:1: ") && error.contains("exactly one target"), "{error}");
-    }
-
-    #[test]
-    fn the_manifest_carries_all_that_the_files_say() {
-        let source =
-            Source::parse(DOCUMENT, "actions: [{ id: probe, http: { endpoints: ['*'], methods: [GET], paths: ['/**'] } }]").unwrap();
-        let manifest = source.manifest(vec![tool(&["probe"])]).unwrap();
-        assert_eq!((manifest.name.as_str(), manifest.instructions.as_str(), manifest.contract.as_str()), ("hello", "Do it.", CONTRACT));
-        assert_eq!(manifest.minimum_host.as_deref(), Some(MINIMUM_HOST));
-        assert_eq!(manifest.sheet, source.sheet);
-    }
-
-    #[test]
-    fn a_tool_with_an_undeclared_action_makes_no_manifest() {
-        let source = Source::parse(DOCUMENT, "actions: []").unwrap();
-        assert!(source.manifest(vec![tool(&["probe"])]).unwrap_err().to_string().contains("`probe`"));
-        assert!(source.manifest(vec![tool(&[])]).is_ok());
-        assert!(source.manifest(Vec::new()).is_err());
-    }
-
-    #[test]
-    fn folders_say_what_is_missing() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(Source::read(&folder.path().join("none")).unwrap_err().to_string().contains("not a directory"));
-        assert!(Source::read(folder.path()).unwrap_err().to_string().contains("SKILL.md"));
-        std::fs::write(folder.path().join(frontmatter::FILE), DOCUMENT).unwrap();
-        assert!(Source::read(folder.path()).unwrap_err().to_string().contains("actions.yaml"));
-        std::fs::write(folder.path().join(actions::FILE), "actions: []").unwrap();
-        assert!(Source::read(folder.path()).is_ok());
-        assert!(tools(folder.path()).unwrap_err().to_string().contains("inputSchema"));
-        std::fs::write(folder.path().join(TOOLS), "[\n{\"name\": \"x\", \"schema\": {}}\n]").unwrap();
-        let error = tools(folder.path()).unwrap_err().to_string();
-        assert!(error.starts_with("tools.json:2: unknown field `schema`"), "{error}");
-        std::fs::write(folder.path().join(actions::FILE), vec![b' '; 600_000]).unwrap();
-        assert!(Source::read(folder.path()).unwrap_err().to_string().contains("shorten"));
-    }
-}
+mod tests;

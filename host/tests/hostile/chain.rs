@@ -221,7 +221,7 @@ impl Chain {
         let loaded = |bytes: &[u8], code: &Authentic| {
             let admitted = admission::admit(bytes).unwrap_or_else(|refusals| panic!("{refusals:?}"));
             let limits = Limits::granted(admitted.manifest().limits.as_ref(), &[run.skill_ceilings.caps()]);
-            Loaded { skill: Skill::load(&ENGINE, admitted, code).expect("it loads"), limits }
+            Loaded { skill: Arc::new(Skill::load(&ENGINE, admitted, code).expect("it loads")), limits }
         };
         let code = ENGINE.compile_trusted(&bytes).expect("it compiles");
         let skills = vec![loaded(&bytes, &code), loaded(&NEIGHBOUR.0, &NEIGHBOUR.1)];
@@ -249,12 +249,13 @@ impl Chain {
             redactor,
             cooldowns: Cooldowns::in_memory(),
             rehearsed: Cooldowns::in_memory(),
-            preconditions: cel::Evaluator::new(ENGINE.clone()),
+            preconditions: Arc::new(cel::Evaluator::new(ENGINE.clone())),
             memory: BTreeMap::from([("hostile".to_owned(), State::in_memory())]),
             observer,
             until: Instant::now() + Duration::from_secs(60),
             sent: AtomicU64::new(0),
             effects: Arc::default(),
+            fence: infraagent::broker::fence::Fence::Open,
         });
         let tools = SkillTools::new(Arc::clone(&shared), &identity.uid, skills);
         let mut chain = Self { dir, record, tools, shared, run, key, timeline, before: String::new() };

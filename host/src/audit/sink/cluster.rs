@@ -162,6 +162,30 @@ impl ClusterSink {
         Ok((Self::holding(client, &namespace, &name, &uid, resource_version), created))
     }
 
+    /// Takes an object that exists, as it stands now, if it still is the one with this uid. The answer is that object.
+    pub async fn hold(client: kube::Client, namespace: &str, name: &str, uid: &str) -> Result<(Self, AgentRun), Error> {
+        let shown = format!("{namespace}/{name}");
+        let lost = |why: &str| Error::ClaimLost { run: shown.clone(), why: why.to_owned() };
+        let unreadable = |message: String| Error::Unanswered { run: shown.clone(), message };
+        let kind = kube::core::ApiResource::erase::<AgentRun>(&());
+        let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &kind);
+        let found = match timeout(REQUEST, api.get(name)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Err(lost("it was deleted")),
+            Ok(Err(error)) => return Err(unreadable(message(&error))),
+            Err(_) => return Err(unreadable(format!("no answer within {} s", REQUEST.as_secs()))),
+        };
+        if found.metadata.uid.as_deref() != Some(uid) {
+            return Err(lost("it was deleted, and created anew"));
+        }
+        let resource_version = found.metadata.resource_version.clone().unwrap_or_default();
+        let status = found.data.get("status").cloned().unwrap_or(Value::Null);
+        let run: AgentRun = serde_json::to_value(found).and_then(serde_json::from_value).map_err(|error| unreadable(error.to_string()))?;
+        let sink = Self::holding(client, namespace, name, uid, resource_version);
+        sink.known.lock().await.status = status;
+        Ok((sink, run))
+    }
+
     /// A sink for an object without status that exists.
     fn holding(client: kube::Client, namespace: &str, name: &str, uid: &str, resource_version: String) -> Self {
         let target = Target { client, namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() };

@@ -38,12 +38,9 @@ pub(super) struct Written {
 }
 
 impl Leases {
-    /// Leases in `namespace`, written for the run with this uid by the user of the kubeconfig.
-    pub fn new(config: &kube::Config, namespace: Namespace, run: &str) -> Result<Self, kube::Error> {
-        let mut config = config.clone();
-        config.default_retry = false;
-        let client = kube::Client::try_from(config)?;
-        Ok(Self { api: Api::namespaced(client, namespace.as_str()), namespace, run: run.to_owned() })
+    /// Leases in `namespace`, written for the run with this uid. The client must not try anything twice.
+    pub fn new(client: kube::Client, namespace: Namespace, run: &str) -> Self {
+        Self { api: Api::namespaced(client, namespace.as_str()), namespace, run: run.to_owned() }
     }
 
     pub(super) async fn check(&self, key: &CooldownKey, seconds: u32, now: Timestamp) -> Result<(), NotNow> {

@@ -24,16 +24,17 @@ use super::{failure::Failure, path::query};
 /// The longest that a look may take.
 pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that an effect may take, from the first byte sent to the last byte read. The fence of a run counts on it.
-pub(super) const EFFECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// What the API server is told about an effect, so that it gives up before the host does.
-const EFFECT_SERVER_TIMEOUT: &str = "8s";
+pub const EFFECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read. A page of objects that is larger is asked for in smaller parts.
 pub(super) const MAX_ANSWER: usize = 64 << 20;
 
 /// The group that every impersonated agent is in. It replaces the groups that a ServiceAccount is in by itself.
 pub(super) const AGENTS: &str = "infraagent:agents";
-const EXTRA_RUN: &str = "infraagent.io/run";
-/// `infraagent.io/intent`; the slash is not allowed in a header's name.
+const USER: HeaderName = HeaderName::from_static("impersonate-user");
+const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
+/// `infraagent.io/run`; the slash is not allowed in a header's name.
+const EXTRA_RUN: HeaderName = HeaderName::from_static("impersonate-extra-infraagent.io%2frun");
+/// `infraagent.io/intent`.
 const EXTRA_INTENT: HeaderName = HeaderName::from_static("impersonate-extra-infraagent.io%2fintent");
 
 /// Whom a run acts as.
@@ -58,9 +59,13 @@ impl Identity {
 #[derive(Clone)]
 pub(super) struct Looks(kube::Client);
 
-/// The agent's ServiceAccount.
+/// The agent's ServiceAccount: no request leaves without its name. It shares the connections of everything else.
 #[derive(Clone)]
-pub(super) struct Acting(kube::Client);
+pub(super) struct Acting {
+    client: kube::Client,
+    user: HeaderValue,
+    run: HeaderValue,
+}
 
 /// One request for something.
 #[derive(Debug)]
@@ -105,8 +110,13 @@ pub(super) struct Order {
 }
 
 impl Looks {
-    pub(super) fn new(config: &kube::Config) -> Result<Self, kube::Error> {
-        kube::Client::try_from(config.clone()).map(Self)
+    pub(super) fn new(client: kube::Client) -> Self {
+        Self(client)
+    }
+
+    /// The connections.
+    pub(super) fn client(&self) -> kube::Client {
+        self.0.clone()
     }
 
     /// Reads JSON.
@@ -145,28 +155,31 @@ impl Looks {
 }
 
 impl Acting {
-    /// `config` is the kubeconfig's; it must not impersonate anybody itself.
-    pub(super) fn new(config: &kube::Config, identity: &Identity) -> Result<Self, kube::Error> {
-        let mut config = config.clone();
-        config.default_retry = false;
-        config.auth_info.impersonate = Some(identity.user());
-        config.auth_info.impersonate_uid = None;
-        config.auth_info.impersonate_groups = Some(vec![AGENTS.to_owned()]);
+    /// `client` is the kubeconfig's own user's, who impersonates nobody, and tries nothing twice.
+    pub(super) fn new(client: kube::Client, identity: &Identity) -> Result<Self, http::header::InvalidHeaderValue> {
         let run = format!("{}/{}", identity.namespace, identity.run);
-        config.auth_info.impersonate_user_extra = Some([(EXTRA_RUN.to_owned(), vec![run])].into());
-        kube::Client::try_from(config).map(Self)
+        Ok(Self { client, user: HeaderValue::from_str(&identity.user())?, run: HeaderValue::from_str(&run)? })
+    }
+
+    /// The request, as the agent.
+    fn dressed(&self, mut request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+        let headers = request.headers_mut();
+        headers.insert(USER, self.user.clone());
+        headers.insert(GROUP, HeaderValue::from_static(AGENTS));
+        headers.insert(EXTRA_RUN, self.run.clone());
+        request
     }
 
     /// Reads JSON.
     pub(super) async fn ask(&self, ask: Ask) -> Result<Value, Failure> {
-        within(LOOK_TIMEOUT, json(&self.0, ask.request()?)).await
+        within(LOOK_TIMEOUT, json(&self.client, self.dressed(ask.request()?))).await
     }
 
     /// Reads text: its last `keep` bytes, and whether there was more.
     pub(super) async fn tail(&self, ask: Ask, keep: usize) -> Result<(Vec<u8>, bool), Failure> {
-        let request = ask.request()?;
+        let request = self.dressed(ask.request()?);
         within(LOOK_TIMEOUT, async {
-            let mut stream = self.0.request_stream(request).await.map_err(Failure::from)?;
+            let mut stream = self.client.request_stream(request).await.map_err(Failure::from)?;
             let (mut kept, mut cut, mut chunk) = (Vec::new(), false, vec![0; 64 << 10]);
             loop {
                 let read = stream.read(&mut chunk).await.map_err(|error| Failure::Lost(error.to_string()))?;
@@ -194,7 +207,9 @@ impl Acting {
             options.insert("dryRun".to_owned(), json!(["All"]));
         }
         let rehearse = if dry_run && !in_body { "All" } else { "" };
-        let query = query(&[("timeout", EFFECT_SERVER_TIMEOUT), ("fieldManager", manager), ("dryRun", rehearse)]);
+        // The API server gives up before this program does.
+        let patience = format!("{}ms", until.saturating_duration_since(Instant::now()).as_millis() * 4 / 5);
+        let query = query(&[("timeout", patience.as_str()), ("fieldManager", manager), ("dryRun", rehearse)]);
         let request = Request::builder()
             .method(method)
             .uri(format!("{path}{query}"))
@@ -203,7 +218,7 @@ impl Acting {
             .header(EXTRA_INTENT, mark)
             .body(body.to_string().into_bytes())
             .map_err(|error| Failure::Malformed(error.to_string()))?;
-        tokio::time::timeout_at(until, json(&self.0, request)).await.unwrap_or(Err(Failure::TimedOut))
+        tokio::time::timeout_at(until, json(&self.client, self.dressed(request))).await.unwrap_or(Err(Failure::TimedOut))
     }
 }
 

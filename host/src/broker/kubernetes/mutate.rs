@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{
     Kubernetes,
-    client::{Acting, Ask, EFFECT_TIMEOUT, Order},
+    client::{Acting, Ask, Order},
     failure::Failure,
     items,
     path::{Place, query},
@@ -50,7 +50,7 @@ struct Aim<'p> {
 impl Kubernetes {
     /// Executes a permitted mutation. `seq` is the entry of its intent. Everything, what has to be looked up before included, takes at most the time of an effect.
     pub(super) async fn change(&self, permit: &Permit<Mutation>, seq: u32, dry_run: bool) -> Result<Receipt, CallError> {
-        let until = Instant::now() + EFFECT_TIMEOUT;
+        let until = Instant::now() + self.effect;
         self.check_scope(permit.scope())?;
         let effect = &permit.call().effect;
         let Some((kind, namespace, name)) = facts::target(effect) else {

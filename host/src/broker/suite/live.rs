@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::*;
 use crate::broker::{
-    kubernetes::{Identity, Kubernetes, cluster_id},
+    kubernetes::{Access, EFFECT_TIMEOUT, Identity, Kubernetes},
     world::{ServedKind, WorldError},
 };
 
@@ -55,9 +55,9 @@ impl Live {
     }
 
     pub(crate) async fn of(plane: &'static ControlPlane, shop: String, config: kube::Config, run: &str) -> Self {
-        let cluster = cluster_id(&config_of(plane.kubeconfig()).await).await.unwrap();
+        let cluster = Access::connect(&config_of(plane.kubeconfig()).await).unwrap().id().await.unwrap();
         let scope = Scope { cluster, run: format!("{run}-{shop}"), environment: "env-1".to_owned() };
-        let kubernetes = Kubernetes::new(&config, scope, identity(&shop)).unwrap();
+        let kubernetes = Kubernetes::new(&Access::connect(&config).unwrap(), scope, identity(&shop), EFFECT_TIMEOUT).unwrap();
         Self { kubernetes, config, plane, shop }
     }
 }

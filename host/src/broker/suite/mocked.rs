@@ -14,7 +14,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     audit::MutationOutcome,
-    broker::kubernetes::{Identity, Kubernetes},
+    broker::kubernetes::{Access, EFFECT_TIMEOUT, Identity, Kubernetes},
 };
 
 type Answers = dyn Fn(&Method, &str) -> Option<Response> + Send + Sync;
@@ -41,7 +41,8 @@ impl Mock {
         let server = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         let scope = Scope { cluster: "mock".to_owned(), run: "run-1".to_owned(), environment: "env-1".to_owned() };
         let identity = Identity { namespace: ns("shop"), service_account: named("agent"), run: named("run-1") };
-        Self { kubernetes: Kubernetes::new(&config, scope, identity).unwrap(), seen, server }
+        let access = Access::connect(&config).unwrap();
+        Self { kubernetes: Kubernetes::new(&access, scope, identity, EFFECT_TIMEOUT).unwrap(), seen, server }
     }
 
     /// The requests that were made with this method.
@@ -221,5 +222,10 @@ async fn a_change_carries_what_was_observed_and_who_asks() {
     let mock = Mock::new(|method, _| (method == Method::PATCH).then(|| answer(json!({"metadata": {"resourceVersion": "6"}})))).await;
     assert_eq!(mock.restart().await, Ok(Receipt { audit_seq: 1, changed: true, resource_version: Some("6".to_owned()) }));
     let asked = mock.requests(&Method::PATCH);
-    assert_eq!(asked, ["/apis/apps/v1/namespaces/shop/deployments/web?timeout=8s&fieldManager=infraagent"]);
+    let [asked] = asked.as_slice() else { panic!("{asked:?}") };
+    let (path, rest) = asked.split_once("?timeout=").unwrap();
+    let (patience, rest) = rest.split_once("ms").unwrap();
+    assert_eq!((path, rest), ("/apis/apps/v1/namespaces/shop/deployments/web", "&fieldManager=infraagent"));
+    let patience = std::time::Duration::from_millis(patience.parse().unwrap());
+    assert!(patience > std::time::Duration::ZERO && patience < EFFECT_TIMEOUT, "the API server gives up first");
 }

@@ -6,7 +6,6 @@ use std::{path::PathBuf, sync::Arc};
 use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
-use super::cluster::Connection;
 use crate::{
     audit::Redactor,
     llm::{
@@ -15,6 +14,7 @@ use crate::{
         replay::{Mode, Recorder},
     },
     run::{
+        connection::Connection,
         dereference::secrets,
         validate::{Model, SecretKey},
     },

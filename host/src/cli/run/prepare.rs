@@ -16,7 +16,7 @@ use secrecy::ExposeSecret as _;
 
 use super::{
     Args, Output, Prepared,
-    cluster::{Connection, Flags},
+    cluster::{self, Flags},
     timeline,
 };
 use crate::{
@@ -24,6 +24,7 @@ use crate::{
     broker::{http::Secrets, snapshot::Snapshot},
     llm::Provider,
     run::{
+        connection::Connection,
         dereference::{
             self, Component, Documents, Paths,
             cluster::{Governing, Reader},
@@ -41,8 +42,8 @@ pub(super) enum World {
     /// A folder.
     /// With the credentials of endpoints; none: it stays offline.
     Snapshot(Box<Snapshot>, Option<Secrets>),
-    /// A cluster.
-    Cluster(Box<Connection>),
+    /// A cluster, with the credentials of endpoints.
+    Cluster(Box<Connection>, Secrets),
 }
 
 /// Everything that a run is made of, read and found right. Nothing was written yet.
@@ -78,7 +79,7 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
         output,
     } = args;
     let connection = match kubeconfig {
-        Some(path) => Some(Box::new(Connection::open(&path, context, &operator_namespace).await?)),
+        Some(path) => Some(Box::new(cluster::connect(&path, context, &operator_namespace).await?)),
         None => None,
     };
     let (origin, mut documents) = match (agent, environment, models, agent_name, &connection) {
@@ -88,7 +89,7 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
             (Origin::Files(paths), documents)
         }
         (None, None, None, Some(name), Some(connection)) => {
-            let namespace = namespace.unwrap_or_else(|| connection.config.default_namespace.clone());
+            let namespace = namespace.unwrap_or_else(|| connection.config().default_namespace.clone());
             Origin::read(Reader::new(connection.client.clone(), &namespace, &name), &skills).await?
         }
         _ => bail!("give the documents either as files (--agent, --environment, --models) or by --agent-name with --kubeconfig"),
@@ -100,14 +101,14 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
             let environment = validate::environment_id(&documents.environment);
             World::Snapshot(Box::new(Snapshot::load(&folder, &identity.uid, &environment, None)?), endpoints.secrets()?)
         }
-        (None, Some(connection)) => World::Cluster(connection),
+        (None, Some(connection)) => World::Cluster(connection, Secrets::default()),
         (Some(_), Some(_)) | (None, None) => bail!("give exactly one of --snapshot and --kubeconfig"),
     };
     let sources = Sources {
         skills: components.iter().map(|one| SkillInput { manifest: one.manifest.clone(), digest: one.digest.clone() }).collect(),
         cluster: match &world {
             World::Snapshot(snapshot, _) => snapshot.scope().cluster.clone(),
-            World::Cluster(connection) => connection.id.clone(),
+            World::Cluster(connection, _) => connection.id.clone(),
         },
         identity,
         origin,
@@ -116,15 +117,16 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
     let mut known = Vec::new();
     match &mut world {
         World::Snapshot(_, secrets) => known.extend(secrets.iter().flat_map(Secrets::values)),
-        World::Cluster(connection) => {
+        World::Cluster(connection, credentials) => {
             connection.admit(&documents.environment, &run).await?;
-            connection.read_credentials(&documents.environment).await?;
+            *credentials = connection.credentials(&documents.environment).await?;
             known.extend(connection.secrets());
+            known.extend(credentials.values());
         }
     }
     let key = match (&sources.origin, &world) {
-        (Origin::Cluster { .. }, World::Cluster(connection)) => model.key_in_cluster(&run.model, connection).await?,
-        (Origin::Cluster { .. }, World::Snapshot(..)) | (Origin::Files(_), World::Snapshot(..) | World::Cluster(_)) => {
+        (Origin::Cluster { .. }, World::Cluster(connection, _)) => model.key_in_cluster(&run.model, connection).await?,
+        (Origin::Cluster { .. }, World::Snapshot(..)) | (Origin::Files(_), World::Snapshot(..) | World::Cluster(..)) => {
             model.key(&run.model)?
         }
     };
@@ -141,24 +143,24 @@ pub(super) async fn open(ready: Ready) -> anyhow::Result<(Prepared, Vec<Componen
     let Ready { mut sources, documents, run, provider, redactor, components, world, record_to, audit_key, output } = ready;
     let key = audit_key.map(|path| AuditKey::load_or_create(&path)).transpose()?.map(Arc::new);
     let (sink, record, object) = match (&world, record_to) {
-        (World::Cluster(connection), None) => {
+        (World::Cluster(connection, _), None) => {
             let (sink, object) = ClusterSink::create(connection.client.clone(), &document(&run, None)).await?;
             // The chain begins with the uid that the API server gave.
             sources.identity.uid = object.metadata.uid.clone().unwrap_or_default();
             let record = format!("agentrun {}", sink.shown());
             (Sink::Cluster(sink), record, Some(object))
         }
-        (World::Snapshot(..) | World::Cluster(_), path) => {
+        (World::Snapshot(..) | World::Cluster(..), path) => {
             let path = path.unwrap_or_else(|| PathBuf::from(format!("{}.agentrun.yaml", run.run.name)));
             (Sink::File(FileSink::new(&path)?), path.display().to_string(), None)
         }
     };
     // An agent that only a file describes is no object that an Event could be about.
     let events = match (&world, &sources.origin) {
-        (World::Cluster(connection), Origin::Cluster { .. }) => {
+        (World::Cluster(connection, _), Origin::Cluster { .. }) => {
             Some(Events::new(connection.client.clone(), documents.agent.object_ref(&())))
         }
-        (World::Cluster(_), Origin::Files(_)) | (World::Snapshot(..), _) => None,
+        (World::Cluster(..), Origin::Files(_)) | (World::Snapshot(..), _) => None,
     };
     let governing =
         Governing { agent: documents.agent.clone(), environment: documents.environment.clone(), policies: documents.policies.clone() };

@@ -10,8 +10,8 @@ use infraagent_sandbox::{
 use super::pack::{evaluator, ship};
 use crate::skill::{
     build::{Platform, Project},
+    folder::Folder,
     pack,
-    source::Source,
 };
 
 /// Arguments of `infraagent skill build`.
@@ -39,7 +39,7 @@ pub struct Args {
 /// Runs it.
 pub(super) async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let Args { dir, output, target } = args;
-    let source = Source::read(dir)?;
+    let source = Folder::read(dir)?;
     let project = Project::find(dir)?;
     let (name, version) = (&source.document.name, &source.document.version);
 

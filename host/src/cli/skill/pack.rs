@@ -13,8 +13,8 @@ use crate::{
     audit::escape_terminal,
     cel::Evaluator,
     skill::{
+        folder::{self, Folder},
         pack::{self, Package},
-        source::{self, Source},
     },
 };
 
@@ -41,8 +41,8 @@ pub struct Args {
 /// Runs it.
 pub(super) async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let Args { component, dir, output } = args;
-    let source = Source::read(dir)?;
-    let tools = source::tools(dir)?;
+    let source = Folder::read(dir)?;
+    let tools = folder::tools(dir)?;
     let file = output.clone().unwrap_or_else(|| PathBuf::from(format!("{}.wasm", source.document.name)));
     let bytes = show::read(component)?;
     let package = pack::join(&bytes, &source, tools, &evaluator(engine()?)).await.with_context(|| format!("`{}`", component.display()))?;

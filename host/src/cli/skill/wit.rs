@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 
-use crate::skill::{source::Source, world};
+use crate::skill::{folder::Folder, world};
 
 /// Arguments of `infraagent skill wit`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub struct Args {
 /// Runs it.
 pub(super) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let Args { dir, output } = args;
-    let text = world::fitted(&Source::read(dir)?.sheet)?;
+    let text = world::fitted(&Folder::read(dir)?.sheet)?;
     match output {
         None => anstream::print!("{text}"),
         Some(folder) => {

@@ -1,3 +1,4 @@
+use infraagent_sandbox::manifest::{self, Manifest};
 use serde_json::{Value, json};
 
 use super::*;

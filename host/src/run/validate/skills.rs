@@ -1,6 +1,6 @@
 //! The skills: sheets resolved against this environment, tools with compiled schemas.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use infraagent_guard::{
     name::{ActionId, ToolName},
@@ -39,7 +39,7 @@ pub(super) fn resolve(inputs: Vec<SkillInput>, site: &Site, findings: &mut Findi
             tools: described,
             sheet,
             limits,
-        } = manifest;
+        } = Arc::unwrap_or_clone(manifest);
         let mut known: BTreeMap<String, ToolAction> = BTreeMap::new();
         for spec in &sheet.actions {
             let Some(action) = findings.take(&document, format!("actions.{}", spec.id), spec.resolve(&groups)) else { continue };

@@ -6,7 +6,7 @@ use infraagent_sandbox::{
 };
 
 use super::*;
-use crate::skill::source::Source;
+use crate::skill::folder::Folder;
 
 const GET: &str = r#"(import "infraagent:skill/kubernetes-read@0.1.0" (instance (export "get" (func))))"#;
 const EXPORT: &str = r#"(instance $skill) (export "infraagent:skill/skill@0.1.0" (instance $skill))"#;
@@ -14,7 +14,7 @@ const LOOK: &str = "{ id: look, kubernetes: { verb: get, resources: [pods], name
 
 async fn verdict(parts: &[&str], sheet: &str) -> Verdict {
     let component = wat::parse_str(format!("(component {})", parts.join("\n"))).unwrap();
-    let source = Source::parse("---\nname: hello\ndescription: Says hello.\nversion: 1.2.3\n---\n", sheet).unwrap();
+    let source = Folder::parse("---\nname: hello\ndescription: Says hello.\nversion: 1.2.3\n---\n", sheet).unwrap();
     let actions: Vec<_> = source.sheet.actions.iter().map(|action| action.id.clone()).collect();
     let tools = serde_json::json!([{ "name": "act", "description": "Acts.", "inputSchema": { "type": "object" }, "actions": actions }]);
     let bytes = manifest::append(&component, &source.manifest(serde_json::from_value(tools).unwrap()).unwrap()).unwrap();

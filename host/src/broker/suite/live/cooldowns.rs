@@ -9,7 +9,13 @@ use super::{proxy::Proxy, *};
 use crate::broker::cooldown::{CooldownKey, Cooldowns, LABEL, Leases, NotNow};
 
 async fn leases(live: &Live, run: &str) -> Cooldowns {
-    Cooldowns::Leases(Box::new(Leases::new(&live.config, ns(&live.shop), run).unwrap()))
+    Cooldowns::Leases(Box::new(kept(&live.config, &live.shop, run)))
+}
+
+fn kept(config: &kube::Config, namespace: &str, run: &str) -> Leases {
+    let mut config = config.clone();
+    config.default_retry = false;
+    Leases::new(kube::Client::try_from(config).unwrap(), ns(namespace), run)
 }
 
 fn at(second: i64) -> Timestamp {
@@ -95,15 +101,15 @@ async fn where_a_cooldown_cannot_be_kept_nothing_is_done() {
         NotNow::Unknown(why) => why,
         NotNow::Cooling { seconds } => panic!("cooling for {seconds} s"),
     };
-    let nowhere = Cooldowns::Leases(Box::new(Leases::new(&live.config, ns("no-such-namespace"), "run-a").unwrap()));
+    let nowhere = Cooldowns::Leases(Box::new(kept(&live.config, "no-such-namespace", "run-a")));
     assert!(refused(&nowhere).await.contains("`no-such-namespace`, which keeps cooldowns, does not exist"));
 
     let poor = config_of(&live.plane.kubeconfig_for(&live.shop, "poor").await).await;
-    let poor = Cooldowns::Leases(Box::new(Leases::new(&poor, ns(&live.shop), "run-a").unwrap()));
+    let poor = Cooldowns::Leases(Box::new(kept(&poor, &live.shop, "run-a")));
     assert_eq!(refused(&poor).await, format!("missing permission to get leases.coordination.k8s.io in namespace `{}`", live.shop));
 
     let proxy = Proxy::before(&live.config).await;
-    let behind = Cooldowns::Leases(Box::new(Leases::new(&proxy.config(&live.config), ns(&live.shop), "run-a").unwrap()));
+    let behind = Cooldowns::Leases(Box::new(kept(&proxy.config(&live.config), &live.shop, "run-a")));
     proxy.cut().await;
     assert_eq!(refused(&behind).await, "get leases.coordination.k8s.io: the API server does not answer");
 

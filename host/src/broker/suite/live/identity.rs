@@ -12,7 +12,7 @@ use kube::api::DeleteParams;
 
 use super::*;
 use crate::broker::{
-    kubernetes::ConnectError,
+    kubernetes::{Access, ConnectError},
     suite::reads::{list, object},
 };
 
@@ -135,8 +135,7 @@ async fn a_host_that_may_not_impersonate_the_agent_says_so() {
 async fn a_kubeconfig_that_impersonates_is_refused() {
     let plane = control_plane();
     let config = config_of(&plane.kubeconfig_as("somebody", &["system:masters"])).await;
-    let scope = Scope { cluster: "c".to_owned(), run: "r".to_owned(), environment: "e".to_owned() };
-    assert!(matches!(Kubernetes::new(&config, scope, identity("agents")), Err(ConnectError::Impersonates)));
+    assert!(matches!(Access::connect(&config), Err(ConnectError::Impersonates)));
 }
 
 #[tokio::test]
