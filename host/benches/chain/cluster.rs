@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use infraagent_tests::{ControlPlane, NODE, OPERATOR, Programs, apply, config_of};
+use infraagent_tests::{ControlPlane, NODE, OPERATOR, Programs, apply};
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -64,13 +64,6 @@ impl Cluster {
 
     pub(crate) async fn apply(&self, document: &Value) -> anyhow::Result<()> {
         apply(&self.admin, document).await.map(drop).with_context(|| format!("cannot apply {}", document["metadata"]["name"]))
-    }
-
-    /// How the operator reaches the API server: like `infraagent run`, without a layer that tries again.
-    pub(crate) async fn config(&self) -> kube::Config {
-        let mut config = config_of(&self.operator).await;
-        config.default_retry = false;
-        config
     }
 
     /// A Deployment as they are: probes, resources, some variables of the environment.

@@ -10,12 +10,13 @@ use infraagent::{
     audit::{AuditKey, ClusterSink, Journal, MutationOutcome, Redactor, Setup, Sink, ToolOutcome},
     broker::{
         RUN_EGRESS_BYTES,
-        cooldown::{CooldownKey, Cooldowns, LABEL, Leases},
+        cooldown::{CooldownKey, Cooldowns, LABEL},
         facts::Context,
-        kubernetes::{Identity, Kubernetes, cluster_id},
+        kubernetes::Kubernetes,
     },
     cel,
     run::{
+        connection::Connection,
         dereference::cluster::{Governing, Reader},
         validate::{Inputs, RunIdentity, SkillInput, ValidatedRun, validate},
     },
@@ -33,11 +34,11 @@ use infraagent_sandbox::{
     engine::{Engine, EngineConfig},
     manifest::Manifest,
 };
-use infraagent_tests::{OPERATOR, Programs};
+use infraagent_tests::{OPERATOR, Programs, config_of};
 use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::Deployment, coordination::v1::Lease};
 use kube::{
-    Api, Client,
+    Api,
     api::{DeleteParams, ListParams},
 };
 use serde_json::{Value, json};
@@ -57,7 +58,7 @@ const REASON: &str = "All pods of this deployment crash and back off since its l
 
 pub(crate) async fn run(skills: &Skills, quick: bool) -> anyhow::Result<Vec<Row>> {
     let lab = Lab::start(skills).await?;
-    let bare = BareClient::new(&lab.config, &lab.cluster.namespace, ACCOUNT)?;
+    let bare = BareClient::new(lab.connection.config(), &lab.cluster.namespace, ACCOUNT)?;
     // The first turn of each is thrown away; of ours it is also what the bare client writes.
     let script = lab.ours("forge-ours-warm").await?.script;
     lab.bare(&bare, "forge-bare-warm", &script).await?;
@@ -138,12 +139,9 @@ struct Entry {
 
 struct Lab {
     cluster: Cluster,
-    config: kube::Config,
-    /// The uid of the cluster.
-    id: String,
+    connection: Connection,
     reader: Reader,
-    client: Client,
-    manifest: Manifest,
+    manifest: Arc<Manifest>,
     preconditions: cel::Evaluator,
     key: Arc<AuditKey>,
 }
@@ -160,16 +158,13 @@ impl Lab {
                 cluster.apply(&cluster.deployment(&deployment(of, at), 3)).await?;
             }
         }
-        let config = cluster.config().await;
-        let client = Client::try_from(config.clone())?;
+        let connection = Connection::open(config_of(&cluster.operator).await, Namespace::parse(OPERATOR.0)?).await?;
         Ok(Self {
-            id: cluster_id(&config).await?,
-            reader: Reader::new(client.clone(), &cluster.namespace, AGENT),
-            client,
-            manifest: guest::admit(&skills.pipeline)?.manifest().clone(),
+            reader: Reader::new(connection.client.clone(), &cluster.namespace, AGENT),
+            connection,
+            manifest: Arc::new(guest::admit(&skills.pipeline)?.manifest().clone()),
             preconditions: cel::Evaluator::new(Engine::new(EngineConfig::default())?),
             key: Arc::new(AuditKey::generate()?),
-            config,
             cluster,
         })
     }
@@ -186,15 +181,15 @@ impl Lab {
     async fn validated(&self, governing: Governing, run: RunIdentity) -> anyhow::Result<ValidatedRun> {
         let Governing { agent, environment, policies } = governing;
         let models = self.reader.models().await?;
-        let skills = vec![SkillInput { manifest: self.manifest.clone(), digest: format!("sha256:{}", "0".repeat(64)) }];
-        Ok(validate(Inputs { agent, environment, models, policies, skills, cluster: self.id.clone(), run })?)
+        let skills = vec![SkillInput { manifest: Arc::clone(&self.manifest), digest: format!("sha256:{}", "0".repeat(64)) }];
+        Ok(validate(Inputs { agent, environment, models, policies, skills, cluster: self.connection.id.clone(), run })?)
     }
 
     /// A run as the host makes it: each change is decided on facts, then all are carried out.
     async fn ours(&self, name: &str) -> anyhow::Result<Done> {
         let governing = self.reader.governing().await?;
         let order = self.order(name, governing.agent.metadata.uid.as_deref().unwrap_or_default())?;
-        let (sink, object) = ClusterSink::create(self.client.clone(), &order).await?;
+        let (sink, object) = ClusterSink::create(self.connection.client.clone(), &order).await?;
         let uid = object.metadata.uid.clone().unwrap_or_default();
         let run = self.validated(governing, RunIdentity { name: name.to_owned(), uid: uid.clone() }).await?;
         let redactor = Arc::new(Redactor::new(std::iter::empty::<&[u8]>()));
@@ -204,11 +199,8 @@ impl Lab {
         journal.flush().await?;
         let opening = serde_json::to_value(journal.document().await.status)?;
 
-        let scope = (*run.policy().scope).clone();
-        let identity =
-            Identity { namespace: self.namespace()?, service_account: ObjectName::parse(ACCOUNT)?, run: ObjectName::parse(name)? };
-        let kubernetes = Kubernetes::new(&self.config, scope, identity)?;
-        let leases = Cooldowns::Leases(Box::new(Leases::new(&self.config, Namespace::parse(OPERATOR.0)?, &uid)?));
+        let kubernetes = self.connection.executor(&run)?;
+        let leases = Cooldowns::Leases(Box::new(self.connection.cooldowns(&run)));
 
         let read = async |_| {
             self.reader.governing().await?;
@@ -222,7 +214,7 @@ impl Lab {
         };
         let facts = self.cluster.metered(0..CHANGES, decide).await?;
         let take = async |permit: &Permit<Mutation>| {
-            let key = CooldownKey::new(&self.id, permit.call(), permit.observed());
+            let key = CooldownKey::new(&self.connection.id, permit.call(), permit.observed());
             drop(leases.take(key, 300, Timestamp::now()).await?);
             Ok(())
         };
@@ -264,7 +256,7 @@ impl Lab {
         let screened = screen(&policy, claim, &now).map_err(|denial| anyhow!("{}", denial.message()))?;
         let context = Context {
             action: policy.sheet.action(&id).ok_or_else(|| anyhow!("the skill has no action `{id}`"))?,
-            cluster: &self.id,
+            cluster: &self.connection.id,
             data: &run.declared,
             cooldowns,
             now: Timestamp::now(),
