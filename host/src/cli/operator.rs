@@ -32,8 +32,6 @@ Examples:
 
 Every replica executes runs; one of them, by the Lease `infraagent-leader`, assigns them. Start as many as you like.
 What it needs in the cluster: `infraagent crds`, and deploy/rbac.yaml and deploy/admission.yaml of the release.
-INFRAAGENT_LOG says what is logged to standard error, for example `info` or `infraagent=debug`.
-
 Exit codes: 0 it was told to end and did, 2 it could not start or lost its Lease.")]
 pub struct Args {
     /// Kubeconfig of the cluster [default: that of the pod it runs in]
