@@ -53,5 +53,5 @@ lint: setup ## Format, clippy, licences and bans
 	@hack/deny
 
 .PHONY: bench
-bench: setup ## Measure, as ratios against a baseline in the same run; writes target/bench.json
+bench: setup control-plane ## Measure, as ratios against a baseline in the same run; writes target/bench.json
 	@hack/bench

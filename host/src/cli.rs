@@ -9,12 +9,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::audit::escape_terminal_lines;
+use tracing::level_filters::LevelFilter;
+
+use crate::{audit::escape_terminal_lines, telemetry::log};
 
 /// Autonomous infrastructure agents for Kubernetes that act only through sandboxed skills, every call decided and recorded.
 #[derive(Debug, Parser)]
 #[command(name = "infraagent", version, propagate_version = true)]
 struct Cli {
+    #[command(flatten)]
+    log: log::Args,
     #[command(subcommand)]
     command: Command,
 }
@@ -41,9 +45,11 @@ enum Command {
     Compile(crate::compile::Args),
 }
 
-/// Parses the arguments, runs the subcommand, and turns its end into an exit code.
+/// Parses the arguments, starts logging, runs the subcommand, and turns its end into an exit code.
 pub async fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let Cli { log, command } = Cli::parse();
+    log::start(&log, LevelFilter::WARN);
+    let result = match command {
         Command::Run(args) => run::main(*args).await,
         Command::Skill(command) => skill::main(command).await,
         Command::Audit(command) => audit::main(command),

@@ -47,6 +47,7 @@ struct Announced {
     version: String,
     dir: PathBuf,
     kubectl: PathBuf,
+    api_server: u32,
 }
 
 /// A running control plane. Dropping it ends it.
@@ -140,6 +141,11 @@ impl ControlPlane {
     /// A folder that goes with the control plane.
     pub fn dir(&self) -> &Path {
         &self.announced.dir
+    }
+
+    /// The process of the API server, for whoever wants to know what it costs.
+    pub fn api_server_process(&self) -> u32 {
+        self.announced.api_server
     }
 
     /// A client that may do everything.

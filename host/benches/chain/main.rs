@@ -7,11 +7,15 @@
 mod bare;
 mod cache;
 mod capability;
+mod client;
+mod cluster;
 mod decide;
 mod density;
 mod guest;
 mod instance;
+mod llm;
 mod measure;
+mod record;
 mod size;
 mod subprocess;
 mod table;
@@ -93,6 +97,14 @@ async fn measure_all(quick: bool, only: Option<&str>) -> anyhow::Result<Vec<tabl
     if wanted("size") {
         say("size");
         rows.extend(size::run(&skills));
+    }
+    if wanted("record") {
+        say("record");
+        rows.extend(record::run(&skills, quick).await?);
+    }
+    if wanted("llm-bytes") {
+        say("llm-bytes");
+        rows.extend(llm::run(&skills, quick).await?);
     }
     Ok(rows)
 }

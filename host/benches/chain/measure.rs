@@ -65,3 +65,8 @@ async fn turn<T>(calls: usize, work: &mut impl AsyncFnMut() -> T, samples: &mut 
 pub(crate) fn micros(started: Instant) -> f64 {
     started.elapsed().as_nanos() as f64 / 1000.0
 }
+
+/// Milliseconds since then.
+pub(crate) fn millis(started: Instant) -> f64 {
+    micros(started) / 1000.0
+}

@@ -38,7 +38,7 @@ pub(crate) async fn run(skills: &Skills, quick: bool) -> anyhow::Result<Vec<Row>
     let kubectl = succeeds("kubectl", &["version", "--client"]);
     for round in 0..if quick { 5 } else { 40 } {
         let shared = world.open().await?;
-        let loaded = Loaded { skill: std::sync::Arc::new(guest::load(&engine, &skills.hello)?), limits: Limits::DEFAULT };
+        let loaded = Loaded { skill: Arc::new(guest::load(&engine, &skills.hello)?), limits: Limits::DEFAULT };
         let tools = SkillTools::new(Arc::clone(&shared), RUN, vec![loaded]);
         let call = ToolCall { id: "call-1".to_owned(), name: "greet".to_owned(), arguments: json!({ "name": "bench" }).into() };
         let until = Instant::now() + Duration::from_secs(600);

@@ -141,6 +141,7 @@ fn rounded(number: f64) -> f64 {
 /// Three or four digits that matter.
 fn number(number: f64) -> String {
     match number.abs() {
+        size if size > 0.0 && size < 0.1 => format!("{number:.4}"),
         size if size < 10.0 => format!("{number:.2}"),
         size if size < 100.0 => format!("{number:.1}"),
         _ => format!("{number:.0}"),

@@ -85,7 +85,7 @@ impl World {
             redactor,
             cooldowns: Cooldowns::in_memory(),
             rehearsed: Cooldowns::in_memory(),
-            preconditions: std::sync::Arc::new(cel::Evaluator::new(self.engine.clone())),
+            preconditions: Arc::new(cel::Evaluator::new(self.engine.clone())),
             memory: BTreeMap::new(),
             observer: Observer::silent(),
             until: Instant::now() + Duration::from_secs(3600),
