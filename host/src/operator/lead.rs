@@ -139,10 +139,12 @@ fn watch_all(operator: &Arc<Operator>, wake: &Queue, dirty: &mpsc::UnboundedSend
         }
     };
     {
-        let (wake, dirty) = (wake.clone(), dirty.clone());
+        let (wake, dirty, caches) = (wake.clone(), dirty.clone(), caches.clone());
         tasks.spawn(of_agents.each(move |agent: &InfraAgent| {
-            let environment = ObjectRef::new(&agent.spec.environment_ref).within(&agent.namespace().unwrap_or_default());
-            let _ = dirty.send(Dirty::Environment(environment));
+            // Also the one that it named before.
+            for environment in caches.environments.state_filter(|environment| environment.namespace() == agent.namespace()) {
+                let _ = dirty.send(Dirty::Environment(ObjectRef::from_obj(&*environment)));
+            }
             say(&wake, vec![ObjectRef::from_obj(agent)]);
         }));
     }
