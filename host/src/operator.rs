@@ -45,6 +45,7 @@ mod reconcile;
 mod replicas;
 mod settings;
 mod slots;
+mod spending;
 mod statuses;
 
 use std::sync::Arc;

@@ -29,6 +29,7 @@ use super::{
     reconcile,
     replicas::Replicas,
     slots::Slots,
+    spending::{Spending, Spent},
     statuses::{self, Dirty},
 };
 
@@ -42,6 +43,9 @@ pub(super) struct Leader {
     pub(super) replicas: Replicas,
     pub(super) slots: Slots,
     pub(super) accounts: Accounts,
+    pub(super) spending: Spending,
+    /// Held while it is decided whether a run gets a slot.
+    pub(super) dispatching: tokio::sync::Mutex<()>,
     pub(super) recorder: Recorder,
     /// Has an agent looked at.
     pub(super) wake: mpsc::UnboundedSender<ObjectRef<InfraAgent>>,
@@ -90,12 +94,19 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         tracing::error!("a watch ended before its cache was full");
         return;
     }
-    let active = caches.agents.state().into_iter().filter_map(|agent| Some(agent.status.as_ref()?.active_run.as_ref()?.uid.clone()));
+    // What an active run may use is not known before its agent is looked at; until then its own token budget stands for it.
+    let active = caches.agents.state().into_iter().filter_map(|agent| {
+        let uid = agent.status.as_ref()?.active_run.as_ref()?.uid.clone();
+        let tokens = u64::try_from(agent.spec.model.token_budget).unwrap_or(0);
+        Some((uid, agent.namespace().unwrap_or_default(), Spent { tokens, nanos: 0 }))
+    });
     let reporter = Reporter { controller: "infraagent".to_owned(), instance: Some(operator.settings.identity.clone()) };
     let leader = Arc::new(Leader {
         replicas: Replicas::new(own, operator.settings.timings),
         slots: Slots::new(operator.settings.max_concurrent, active.collect::<Vec<_>>()),
         accounts: Accounts::default(),
+        spending: Spending::default(),
+        dispatching: tokio::sync::Mutex::default(),
         recorder: Recorder::new(operator.connection.client.clone(), reporter),
         caches,
         wake,

@@ -27,6 +27,7 @@ use super::{
     close::{self, Verdict},
     conditions::{self, Holds, condition, merge, said},
     lead::Leader,
+    spending,
 };
 use crate::{
     audit,
@@ -246,6 +247,8 @@ impl<'a> Look<'a> {
         if let Some(run) = run {
             let record = run.status.clone().unwrap_or_default();
             self.retry(run, &record).await?;
+            let models: Vec<_> = self.leader.caches.models.state().iter().map(|models| (**models).clone()).collect();
+            self.leader.spending.ended(run, &models).await;
             status.run_count = record.sequence.unwrap_or(0).max(status.run_count);
             status.last_run_name = Some(run.name_any());
             status.last_run_time = record.start_time.clone().or(record.completion_time);
@@ -309,11 +312,26 @@ impl<'a> Look<'a> {
             self.look_again(Duration::from_secs(1));
             return self.waits(run, "NoReplica", "no replica takes runs now").await;
         }
-        if !self.leader.slots.take(&uid, assign::created(run), &ObjectRef::from_obj(&self.agent)) {
+        // Between the sum and the slot nobody else takes one.
+        let one_at_a_time = self.leader.dispatching.lock().await;
+        if !assessment.allowance.is_unlimited() {
+            let operator = &self.leader.operator;
+            let models: Vec<_> = self.leader.caches.models.state().iter().map(|models| (**models).clone()).collect();
+            let used = self.leader.spending.used(&operator.connection.client, &models, &self.namespace, self.now).await?;
+            let aside = self.leader.slots.set_aside(&self.namespace, &uid);
+            if let Some(why) = assessment.allowance.refuses(used, aside, assessment.at_most) {
+                self.leader.slots.step_aside(&uid);
+                self.look_again(ASK_AGAIN);
+                self.look_again_at(spending::tomorrow(self.now));
+                return self.waits(run, "DailyBudget", &why).await;
+            }
+        }
+        if !self.leader.slots.take(&uid, assign::created(run), &ObjectRef::from_obj(&self.agent), assessment.at_most) {
             self.look_again(ASK_AGAIN);
             let most = self.leader.operator.settings.max_concurrent;
             return self.waits(run, "ClusterLimit", &format!("{most} runs are active in the cluster, which is the most")).await;
         }
+        drop(one_at_a_time);
         let mut status = self.status();
         status.active_run = Some(RunRef { name: run.name_any(), uid: uid.clone() });
         if let Err(error) = self.write(status).await {
@@ -374,7 +392,7 @@ impl<'a> Look<'a> {
 
     /// Puts what is to be said into the status, and tells people when an agent becomes ready or stops being so.
     async fn say(&self, status: &mut InfraAgentStatus, assessment: Assessment) {
-        let Assessment { conditions: new, obstacle, skills, paused, ask_again: _ } = assessment;
+        let Assessment { conditions: new, obstacle, skills, paused, at_most: _, allowance: _, ask_again: _ } = assessment;
         let before = status.conditions.iter().find(|known| known.type_ == "Ready").map(|known| known.status.clone());
         status.conditions = merge(&status.conditions, new);
         status.observed_generation = self.agent.metadata.generation;
