@@ -11,7 +11,7 @@
 //!
 //! A call that is cancelled (the tool call's time is over) between intent and outcome still gets its outcome: effects run to their end in a task of their own.
 
-mod change;
+pub(crate) mod change;
 mod condition;
 pub mod cooldown;
 mod egress;
@@ -33,7 +33,7 @@ pub mod world;
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::AtomicU64},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use infraagent_api::names::Mode;
@@ -48,6 +48,7 @@ use infraagent_guard::{
 };
 use infraagent_sandbox::broker::{Answer, Answering, Broker, CallError, Page, Request, Response};
 use tokio::sync::RwLock;
+use tracing::Instrument as _;
 
 pub use self::egress::RUN_EGRESS_BYTES;
 use self::{
@@ -141,7 +142,8 @@ impl Shared {
     /// Tells that the model asked for something that no skill declares.
     pub fn undeclared(&self, call: &str, tool: &str, code: &str, reason: &str) {
         let verdict = Verdict::Deny { code: code.to_owned(), reason: reason.to_owned() };
-        self.observer.tell(&Event::Decided { call: call.to_owned(), what: tool.to_owned(), tier: None, action: None, verdict });
+        let took = Duration::ZERO;
+        self.observer.tell(&Event::Decided { call: call.to_owned(), what: tool.to_owned(), tier: None, action: None, verdict, took });
     }
 
     /// Waits until no change is on its way, but not longer than an effect may take.
@@ -179,6 +181,7 @@ impl Door {
     }
 
     async fn serve(&self, request: Request) -> Result<Answer, CallError> {
+        let began = Instant::now();
         let (action, call) = match request {
             Request::Call { action, call } => (action, call),
             Request::Malformed { function, message } => {
@@ -188,6 +191,7 @@ impl Door {
                     None,
                     None,
                     Verdict::Deny { code: Code::Malformed.as_str().to_owned(), reason: message.clone() },
+                    began,
                 );
                 return Err(CallError::Invalid(message));
             }
@@ -202,11 +206,11 @@ impl Door {
         let policy = run.policy();
         // What is rare and large is boxed, so that a read, of which a skill makes hundreds, does not pay for its room.
         match self.decide(&run, &policy, action, call).await {
-            Decision::Deny(denial) => Box::pin(self.refuse(&denial)).await,
-            Decision::Propose(proposal) => Box::pin(self.propose(&proposal)).await,
+            Decision::Deny(denial) => Box::pin(self.refuse(&denial, began)).await,
+            Decision::Propose(proposal) => Box::pin(self.propose(&proposal, began)).await,
             Decision::Allow(Allowed::Ambient(permit)) => Box::pin(self.ambient(permit, &run)).await,
-            Decision::Allow(Allowed::Read(permit)) => self.read(permit, &run).await,
-            Decision::Allow(Allowed::Mutation(permit)) => Box::pin(self.mutate(permit, &run, &policy)).await,
+            Decision::Allow(Allowed::Read(permit)) => self.read(permit, &run, began).await,
+            Decision::Allow(Allowed::Mutation(permit)) => Box::pin(self.mutate(permit, &run, &policy, began)).await,
         }
     }
 
@@ -236,16 +240,16 @@ impl Door {
         decide(screened, facts)
     }
 
-    async fn refuse(&self, denial: &Denial) -> Result<Answer, CallError> {
+    async fn refuse(&self, denial: &Denial, began: Instant) -> Result<Answer, CallError> {
         let what = denial.call.as_ref().map_or_else(String::new, ToString::to_string);
         let verdict = Verdict::Deny { code: denial.code.as_str().to_owned(), reason: denial.message() };
-        self.decided(what, denial.tier, denial.action.as_ref(), verdict);
+        self.decided(what, denial.tier, denial.action.as_ref(), verdict, began);
         self.entry.refused(denial).await.map_err(|error| unrecorded(&error))?;
         Err(error_of(denial))
     }
 
-    async fn propose(&self, proposal: &Proposal) -> Result<Answer, CallError> {
-        self.decided(proposal.call().to_string(), Some(proposal.tier()), proposal.action(), Verdict::Propose);
+    async fn propose(&self, proposal: &Proposal, began: Instant) -> Result<Answer, CallError> {
+        self.decided(proposal.call().to_string(), Some(proposal.tier()), proposal.action(), Verdict::Propose, began);
         self.entry.propose(proposal).await.map_err(|error| unrecorded(&error))?;
         let action = proposal.action().map_or_else(String::new, ToString::to_string);
         Err(CallError::Denied {
@@ -287,8 +291,8 @@ impl Door {
         skill.and_then(|skill| self.shared.memory.get(skill)).ok_or_else(unavailable)
     }
 
-    async fn read(&self, permit: Permit<Read>, run: &ValidatedRun) -> Result<Answer, CallError> {
-        self.decided_lazily(|| (permit.call().to_string(), permit.tier(), permit.action().cloned()));
+    async fn read(&self, permit: Permit<Read>, run: &ValidatedRun, began: Instant) -> Result<Answer, CallError> {
+        self.decided_lazily(|| (permit.call().to_string(), permit.tier(), permit.action().cloned()), began);
         let recorded = self.entry.read(permit);
         let ordinal = recorded.ordinal();
         let answer = self.look(recorded, run).await.map(|answer| redact(answer, &self.shared.redactor));
@@ -308,7 +312,7 @@ impl Door {
         }
     }
 
-    async fn mutate(&self, permit: Permit<Mutation>, run: &ValidatedRun, policy: &Policy) -> Result<Answer, CallError> {
+    async fn mutate(&self, permit: Permit<Mutation>, run: &ValidatedRun, policy: &Policy, began: Instant) -> Result<Answer, CallError> {
         if let Err(why) = self.shared.fence.check() {
             self.entry.malformed("fence", &why.to_string());
             return Err(CallError::Unavailable { message: why.to_string(), retry_after_ms: None });
@@ -333,11 +337,11 @@ impl Door {
                     checks: *permit.checks(),
                     detail: Some(why.to_string()),
                 };
-                return self.refuse(&denial).await;
+                return self.refuse(&denial, began).await;
             }
         };
         let what = permit.call().to_string();
-        self.decided(what.clone(), Some(permit.tier()), permit.action(), Verdict::Allow);
+        self.decided(what.clone(), Some(permit.tier()), permit.action(), Verdict::Allow, began);
         let recorded = match self.entry.intend(permit).await {
             Ok(recorded) => recorded,
             Err(error) => {
@@ -352,7 +356,7 @@ impl Door {
         let (shared, entry) = (Arc::clone(&self.shared), Arc::clone(&self.entry));
         // The effect is not cancelled with the tool call: a change that was begun gets its outcome.
         let begun = Arc::clone(&shared.effects).read_owned().await;
-        let effect = tokio::spawn(async move {
+        let effect = async move {
             let _begun = begun;
             // Writing the intent can have taken long. Nothing is sent unless it will have ended before anybody else may hold the run.
             let outcome = match shared.fence.check() {
@@ -361,7 +365,8 @@ impl Door {
             };
             let written = entry.outcome(seq, MutationOutcome::of(&outcome)).await;
             (outcome, written)
-        });
+        };
+        let effect = tokio::spawn(effect.in_current_span());
         let (outcome, written) = effect.await.map_err(|_| CallError::Internal(format!("effect-{seq}")))?;
         let shown = match &outcome {
             Ok(receipt) if receipt.changed => Outcome::Changed,
@@ -390,22 +395,30 @@ impl Door {
         rehearsed.map(Answer::Receipt)
     }
 
-    fn decided(&self, what: String, tier: Option<Tier>, action: Option<&ActionId>, verdict: Verdict) {
+    fn decided(&self, what: String, tier: Option<Tier>, action: Option<&ActionId>, verdict: Verdict, began: Instant) {
+        let took = began.elapsed();
         let what = self.shared.redactor.text(&what).into_owned();
-        tracing::info!(tool = %self.tool, call = %what, ?verdict, "decided");
-        self.shared.observer.tell(&Event::Decided {
-            call: self.call.to_string(),
-            what,
-            tier: tier.map(tier_word),
-            action: action.map(ToString::to_string),
-            verdict,
-        });
+        let code = match &verdict {
+            Verdict::Allow | Verdict::Propose => None,
+            Verdict::Deny { code, reason: _ } => Some(code.as_str()),
+        };
+        let (tier, action) = (tier.map(tier_word), action.map(ToString::to_string));
+        tracing::info!(
+            tool = self.tool.as_str(),
+            call = what,
+            action,
+            tier = tier.map(infraagent_api::names::Tier::as_str),
+            verdict = verdict.as_str(),
+            code,
+            "decided"
+        );
+        self.shared.observer.tell(&Event::Decided { call: self.call.to_string(), what, tier, action, verdict, took });
     }
 
-    fn decided_lazily(&self, texts: impl FnOnce() -> (String, Tier, Option<ActionId>)) {
-        if self.shared.observer.is_listening() {
+    fn decided_lazily(&self, texts: impl FnOnce() -> (String, Tier, Option<ActionId>), began: Instant) {
+        if self.shared.observer.is_listening() || tracing::enabled!(tracing::Level::INFO) {
             let (what, tier, action) = texts();
-            self.decided(what, Some(tier), action.as_ref(), Verdict::Allow);
+            self.decided(what, Some(tier), action.as_ref(), Verdict::Allow, began);
         }
     }
 }

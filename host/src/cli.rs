@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod crds;
+pub mod operator;
 pub mod run;
 pub mod skill;
 
@@ -9,18 +10,24 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::audit::escape_terminal_lines;
+use tracing::level_filters::LevelFilter;
+
+use crate::{audit::escape_terminal_lines, telemetry::log};
 
 /// Autonomous infrastructure agents for Kubernetes that act only through sandboxed skills, every call decided and recorded.
 #[derive(Debug, Parser)]
 #[command(name = "infraagent", version, propagate_version = true)]
 struct Cli {
+    #[command(flatten)]
+    log: log::Args,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Run agents continuously, as a replica of the operator
+    Operator(Box<operator::Args>),
     /// Run one agent once
     Run(Box<run::Args>),
     /// Work with skills: make, build, inspect and check them
@@ -41,9 +48,14 @@ enum Command {
     Compile(crate::compile::Args),
 }
 
-/// Parses the arguments, runs the subcommand, and turns its end into an exit code.
+/// Parses the arguments, starts logging, runs the subcommand, and turns its end into an exit code.
 pub async fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let Cli { log, command } = Cli::parse();
+    // Who watches a service wants to know what it does; who types a command wants its output.
+    let severity = if matches!(command, Command::Operator(_)) { LevelFilter::INFO } else { LevelFilter::WARN };
+    log::start(&log, severity);
+    let result = match command {
+        Command::Operator(args) => operator::main(*args).await,
         Command::Run(args) => run::main(*args).await,
         Command::Skill(command) => skill::main(command).await,
         Command::Audit(command) => audit::main(command),

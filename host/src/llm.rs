@@ -244,6 +244,8 @@ pub struct Reply {
     pub stop: Stop,
     /// What it cost.
     pub usage: Usage,
+    /// The model that answered, as the provider names it; none in a recording.
+    pub model: Option<String>,
 }
 
 /// Why a reply ended.

@@ -6,6 +6,5 @@ use std::process::ExitCode;
 async fn main() -> ExitCode {
     // Of the two that the TLS library knows; an error says that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    infraagent::telemetry::start();
     infraagent::cli::main().await
 }

@@ -1,19 +1,48 @@
-//! Logs of the program itself, on standard error. What skills log is in them with the target `skill`, redacted and quoted.
+//! What the program tells about itself while it works: logs, metrics, traces and health. None of it decides anything, and losing all of it changes no run.
+//!
+//! | file | what it tells, and whom |
+//! |---|---|
+//! | [`log`] | one line per thing that happened, on standard error, redacted |
+//! | [`metrics`] | counters for Prometheus, without any text of the world in a label |
+//! | [`health`] | whether the process lives and is ready, for the kubelet |
+//! | [`http`] | the two small servers for metrics and health |
 
-use std::io::IsTerminal as _;
+pub mod health;
+pub mod http;
+pub mod log;
+pub mod metrics;
 
-use tracing_subscriber::EnvFilter;
+use infraagent_api::{InfraAgent, agent::Observability};
 
-/// The variable that says what is logged, such as `info`, `skill=debug` or `infraagent=debug,skill=info`.
-pub const VARIABLE: &str = "INFRAAGENT_LOG";
+use crate::run::validate::RunIdentity;
 
-/// Starts logging: warnings and errors, or what [`VARIABLE`] asks for.
-pub fn start() {
-    let filter = EnvFilter::builder().with_default_directive(tracing::Level::WARN.into()).with_env_var(VARIABLE).from_env_lossy();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .compact()
-        .init();
+/// Which run is told about, and what its agent wants to be told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Subject {
+    /// Namespace of agent and run.
+    pub namespace: String,
+    /// Name of the agent.
+    pub agent: String,
+    /// Uid of the agent, if it is an object of a cluster.
+    pub agent_uid: Option<String>,
+    /// Name of the run.
+    pub run: String,
+    /// Uid of the run.
+    pub uid: String,
+    /// What is counted, traced and logged.
+    pub observability: Observability,
+}
+
+impl Subject {
+    /// A run of this agent.
+    pub fn of(agent: &InfraAgent, run: &RunIdentity) -> Self {
+        Self {
+            namespace: agent.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
+            agent: agent.metadata.name.clone().unwrap_or_default(),
+            agent_uid: agent.metadata.uid.clone(),
+            run: run.name.clone(),
+            uid: run.uid.clone(),
+            observability: agent.spec.observability.clone(),
+        }
+    }
 }

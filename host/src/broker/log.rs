@@ -5,7 +5,7 @@ use infraagent_guard::{
     name::ToolName,
 };
 
-use crate::audit::Redactor;
+use crate::{audit::Redactor, telemetry::log::SKILL};
 
 /// Writes a guest's log line to the program's log, redacted, as a value: it can never pass for a line of the host.
 pub(super) fn write(tool: &ToolName, call: &str, line: &LogLine, redactor: &Redactor) {
@@ -15,9 +15,9 @@ pub(super) fn write(tool: &ToolName, call: &str, line: &LogLine, redactor: &Reda
     // With their names: `password=...` is a secret whatever the value looks like, and a name can be one too.
     let fields = redactor.text(&fields);
     match level {
-        LogLevel::Debug => tracing::debug!(target: "skill", %tool, call, ?message, ?fields, "skill log"),
-        LogLevel::Info => tracing::info!(target: "skill", %tool, call, ?message, ?fields, "skill log"),
-        LogLevel::Warn => tracing::warn!(target: "skill", %tool, call, ?message, ?fields, "skill log"),
-        LogLevel::Error => tracing::error!(target: "skill", %tool, call, ?message, ?fields, "skill log"),
+        LogLevel::Debug => tracing::debug!(target: SKILL, %tool, call, text = &*message, fields = &*fields, "skill log"),
+        LogLevel::Info => tracing::info!(target: SKILL, %tool, call, text = &*message, fields = &*fields, "skill log"),
+        LogLevel::Warn => tracing::warn!(target: SKILL, %tool, call, text = &*message, fields = &*fields, "skill log"),
+        LogLevel::Error => tracing::error!(target: SKILL, %tool, call, text = &*message, fields = &*fields, "skill log"),
     }
 }

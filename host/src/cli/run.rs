@@ -57,8 +57,6 @@ Examples:
   infraagent run ... -o json | jq .status.actions
   ANTHROPIC_API_KEY=... infraagent run ... --record conversation.yaml    # without --replay the agent's model is asked
 
-INFRAAGENT_LOG says what is logged to standard error, for example `info` or `skill=debug`.
-
 Exit codes: 0 the run Succeeded or Escalated, 1 it Failed, 3 it was Blocked, 2 it could not start, or its record could not be closed.")]
 pub struct Args {
     /// File with the InfraAgent

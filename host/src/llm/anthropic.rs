@@ -168,6 +168,8 @@ struct Answer {
     stop_reason: Option<String>,
     #[serde(default)]
     usage: Option<Tokens>,
+    #[serde(default)]
+    model: Option<String>,
 }
 
 /// Blocks of other types are about features that were not asked for.
@@ -197,7 +199,7 @@ struct Tokens {
 }
 
 fn read(bytes: &[u8], names: &Names, asked: impl FnOnce() -> usize) -> Result<Reply, String> {
-    let Answer { content, stop_reason, usage } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let Answer { content, stop_reason, usage, model } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let (mut text, mut calls) = (String::new(), Vec::new());
     for block in content {
         match block {
@@ -225,5 +227,5 @@ fn read(bytes: &[u8], names: &Names, asked: impl FnOnce() -> usize) -> Result<Re
             Usage { input, output: output_tokens, cached, cache_written: written }
         },
     );
-    Ok(Reply { text, calls, stop, usage })
+    Ok(Reply { text, calls, stop, usage, model })
 }

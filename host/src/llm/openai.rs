@@ -177,6 +177,8 @@ struct Answer {
     choices: Vec<Chosen>,
     #[serde(default)]
     usage: Option<Tokens>,
+    #[serde(default)]
+    model: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -224,7 +226,7 @@ struct Details {
 }
 
 fn read(bytes: &[u8], names: &Names, asked: impl FnOnce() -> usize) -> Result<Reply, String> {
-    let Answer { choices, usage } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let Answer { choices, usage, model } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let Some(Chosen { message, finish_reason }) = choices.into_iter().next() else { return Err("it has no choices".to_owned()) };
     let Words { content, refusal, tool_calls } = message;
     let call = |AskedCall { id, function: AskedFunction { name, arguments } }| {
@@ -257,5 +259,5 @@ fn read(bytes: &[u8], names: &Names, asked: impl FnOnce() -> usize) -> Result<Re
             cache_written: 0,
         },
     );
-    Ok(Reply { text: content.or(refusal).unwrap_or_default(), calls, stop, usage })
+    Ok(Reply { text: content.or(refusal).unwrap_or_default(), calls, stop, usage, model })
 }

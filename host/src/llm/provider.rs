@@ -29,6 +29,17 @@ pub enum Error {
     BadReply(#[from] BadReply),
 }
 
+impl Error {
+    /// A stable word: for metrics and traces.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Replay(_) => "replay",
+            Self::Transport(error) => error.kind(),
+            Self::BadReply(_) => "bad-reply",
+        }
+    }
+}
+
 /// A provider answered with something that is no reply.
 #[derive(Debug, thiserror::Error)]
 #[error("the reply of `{origin}` cannot be read: {message}")]

@@ -211,7 +211,7 @@ fn answer(turn: usize, said: Said, request: &file::Canonical) -> Reply {
         }
     };
     let stop = stop.map_or(if calls.is_empty() { Stop::EndTurn } else { Stop::ToolUse }, Stop::from);
-    Reply { text, calls, stop, usage }
+    Reply { text, calls, stop, usage, model: None }
 }
 
 fn diff(recorded: &Asked, asked: &Asked) -> String {

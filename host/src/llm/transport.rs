@@ -112,6 +112,42 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// A stable word: what came of the last try, with the status of an answer as a number.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Client { .. } => "client",
+            Self::Question(_) => "question",
+            Self::Network { .. } => "network",
+            Self::Timeout { .. } => "timeout",
+            Self::Status { status, .. } => match status.as_u16() {
+                400 => "400",
+                401 => "401",
+                403 => "403",
+                404 => "404",
+                413 => "413",
+                422 => "422",
+                429 => "429",
+                500 => "500",
+                502 => "502",
+                503 => "503",
+                504 => "504",
+                529 => "529",
+                other => {
+                    if other >= 500 {
+                        "5xx"
+                    } else {
+                        "4xx"
+                    }
+                }
+            },
+            Self::Redirect { .. } => "redirect",
+            Self::TooLarge { .. } => "too-large",
+            Self::GaveUp { tries: _, last } | Self::NoTime { tries: _, wait: _, last } => last.kind(),
+        }
+    }
+}
+
 /// A failed try, and whether another may help.
 struct Failed {
     error: Error,

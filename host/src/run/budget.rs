@@ -41,11 +41,21 @@ impl Prices {
         Some(Self { input: input?.nanos(), output: output?.nanos() })
     }
 
-    /// `$0.0042` below one cent, else `$1.23`.
-    pub fn cost(self, usage: Usage) -> String {
+    /// In dollars, for sums over many replies.
+    #[expect(clippy::cast_precision_loss, reason = "an estimate for a graph; what is recorded is computed in integers")]
+    pub fn dollars(self, usage: Usage) -> f64 {
+        self.nanos(usage) as f64 / 1e9
+    }
+
+    fn nanos(self, usage: Usage) -> u128 {
         let Usage { input, output, cached: _, cache_written } = usage;
         let input = u128::from(input) * 4 + u128::from(cache_written);
-        let nanos = (input * u128::from(self.input) / 4 + u128::from(output) * u128::from(self.output)) / 1_000_000;
+        (input * u128::from(self.input) / 4 + u128::from(output) * u128::from(self.output)) / 1_000_000
+    }
+
+    /// `$0.0042` below one cent, else `$1.23`.
+    pub fn cost(self, usage: Usage) -> String {
+        let nanos = self.nanos(usage);
         if nanos < 10_000_000 {
             let units = (nanos + 50_000) / 100_000;
             format!("${}.{:04}", units / 10_000, units % 10_000)

@@ -249,7 +249,7 @@ impl<T: Tools> Talk<'_, T> {
         let mut history = History::new(prompt::task(self.run));
         loop {
             let question = self.progress.ask(self.started.elapsed(), self.tools.entries_left())?;
-            self.observer.tell(&Event::TurnStarted { turn: question.turn, of: self.run.limits.turns });
+            self.observer.tell(&Event::TurnStarted { turn: question.turn, of: self.run.limits.turns, max_tokens: question.max_tokens });
             let request = Request {
                 model: self.run.model.id(),
                 system: system.clone(),
@@ -259,8 +259,7 @@ impl<T: Tools> Talk<'_, T> {
                 stable: history.stable(),
                 max_tokens: question.max_tokens,
             };
-            let reply =
-                timeout_at(self.until.into(), self.provider.complete(&request, self.until)).await.map_err(|_| Abort::WallClock)??;
+            let reply = self.ask(&request).await?;
             let next = self.progress.next(question, &reply);
             self.tell_reply(&reply, matches!(next, Next::Finish(_)));
             let results = match next {
@@ -274,6 +273,18 @@ impl<T: Tools> Talk<'_, T> {
         }
     }
 
+    /// One reply. That there is none is told as well.
+    async fn ask(&self, request: &Request) -> Result<Reply, Abort> {
+        let asked = timeout_at(self.until.into(), self.provider.complete(request, self.until)).await;
+        let (kind, abort) = match asked {
+            Ok(Ok(reply)) => return Ok(reply),
+            Ok(Err(error)) => (error.kind(), error.into()),
+            Err(_) => ("run-timeout", Abort::WallClock),
+        };
+        self.observer.tell(&Event::NotReplied { kind });
+        Err(abort)
+    }
+
     fn tell_reply(&mut self, reply: &Reply, is_report: bool) {
         let total = self.progress.usage;
         self.observer.tell(&Event::Replied {
@@ -281,6 +292,8 @@ impl<T: Tools> Talk<'_, T> {
             used: total.total(),
             budget: self.run.limits.tokens,
             cost: self.run.model.prices.map(|prices| prices.cost(total)),
+            model: reply.model.clone(),
+            stop: reply.stop,
         });
         if !reply.text.trim().is_empty() {
             self.last_words = Some(reply.text.trim().to_owned());
@@ -295,7 +308,8 @@ impl<T: Tools> Talk<'_, T> {
         for group in calls.chunk_by(|a, b| self.only_reads(a) && self.only_reads(b)) {
             let reads = group.iter().all(|call| self.only_reads(call));
             let until = if reads { self.until } else { self.until + EFFECT_GRACE };
-            let together = stream::iter(group.iter().map(|call| self.call_one(call))).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
+            let calls: Vec<_> = group.iter().map(|call| self.call_one(call)).collect();
+            let together = stream::iter(calls).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
             results.extend(timeout_at(until.into(), together).await.map_err(|_| Abort::WallClock)?);
             if Instant::now() >= self.until {
                 return Err(Abort::WallClock);
@@ -326,8 +340,8 @@ impl<T: Tools> Talk<'_, T> {
         let began = Instant::now();
         let ToolCall { id, name, arguments } = call;
         self.observer.tell(&Event::ToolStarted { call: id.clone(), tool: name.clone(), arguments: arguments.to_value() });
-        let Outcome { status, text, trust, summary } = answer.await;
-        self.observer.tell(&Event::ToolEnded { call: id.clone(), tool: name.clone(), status, summary, took: began.elapsed() });
+        let Outcome { status, text, trust, summary, why } = answer.await;
+        self.observer.tell(&Event::ToolEnded { call: id.clone(), tool: name.clone(), status, summary, took: began.elapsed(), why });
         ToolResult { call: id.clone(), status, text, trust }
     }
 
@@ -357,7 +371,7 @@ impl<T: Tools> Talk<'_, T> {
             Rejection::UnknownTool { .. } => ToolStatus::Blocked,
             Rejection::Arguments(_) | Rejection::Unreadable(_) | Rejection::CutOff => ToolStatus::Error,
         };
-        Outcome::host(status, why.to_string())
+        Outcome::host(status, why.to_string()).because(why.code())
     }
 
     /// Findings have a place of their own in the record and take no entry.

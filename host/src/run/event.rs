@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::{
     audit::Redactor,
-    llm::{ToolStatus, Usage},
+    llm::{Stop, ToolStatus, Usage},
+    run::tools::Why,
 };
 
 /// Something happened. Texts are not yet escaped for a terminal; [`Event::redacted`] takes secrets out of them.
@@ -24,6 +25,13 @@ pub enum Event {
         turn: u32,
         /// The limit.
         of: u32,
+        /// The longest reply, in tokens.
+        max_tokens: u32,
+    },
+    /// The question stayed without a reply.
+    NotReplied {
+        /// A stable word, see [`llm::Error::kind`](crate::llm::Error::kind).
+        kind: &'static str,
     },
     /// The model said something between its tool calls.
     Said {
@@ -40,6 +48,10 @@ pub enum Event {
         budget: u64,
         /// Estimated cost of the run so far, if prices are known.
         cost: Option<String>,
+        /// The model that answered, as the provider names it; it may be a more exact name than the one that was asked.
+        model: Option<String>,
+        /// Why the reply ended.
+        stop: Stop,
     },
     /// A tool call begins.
     ToolStarted {
@@ -62,6 +74,8 @@ pub enum Event {
         action: Option<String>,
         /// How it was decided.
         verdict: Verdict,
+        /// From the call to its decision, facts included.
+        took: Duration,
     },
     /// A change was tried.
     Effect {
@@ -86,6 +100,8 @@ pub enum Event {
         summary: String,
         /// How long it took.
         took: Duration,
+        /// Why it did not end well.
+        why: Option<Why>,
     },
     /// Something was noticed.
     Finding {
@@ -106,13 +122,13 @@ impl Event {
         let clean = |text: &mut String| *text = redactor.text(text).into_owned();
         let mut event = self.clone();
         match &mut event {
-            Self::Started(_) | Self::TurnStarted { .. } | Self::Replied { .. } => {}
+            Self::Started(_) | Self::TurnStarted { .. } | Self::NotReplied { kind: _ } | Self::Replied { .. } => {}
             Self::Said { text } => clean(text),
             Self::ToolStarted { call: _, tool, arguments } => {
                 clean(tool);
                 redactor.json(arguments);
             }
-            Self::Decided { call: _, what, tier: _, action: _, verdict } => {
+            Self::Decided { call: _, what, tier: _, action: _, verdict, took: _ } => {
                 clean(what);
                 if let Verdict::Deny { code: _, reason } = verdict {
                     clean(reason);
@@ -124,7 +140,7 @@ impl Event {
                     clean(why);
                 }
             }
-            Self::ToolEnded { call: _, tool, status: _, summary, took: _ } => {
+            Self::ToolEnded { call: _, tool, status: _, summary, took: _, why: _ } => {
                 clean(tool);
                 clean(summary);
             }
@@ -176,6 +192,17 @@ pub enum Verdict {
         /// One sentence.
         reason: String,
     },
+}
+
+impl Verdict {
+    /// One word.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Propose => "propose",
+            Self::Deny { code: _, reason: _ } => "deny",
+        }
+    }
 }
 
 /// What came of a change.
@@ -231,6 +258,19 @@ impl Observer {
     /// Nobody.
     pub fn silent() -> Self {
         Self(None)
+    }
+
+    /// Both, this one first.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (Some(first), Some(second)) => Self::new(move |event| {
+                first(event);
+                second(event);
+            }),
+            (Some(one), None) | (None, Some(one)) => Self(Some(one)),
+            (None, None) => Self(None),
+        }
     }
 
     /// False for nobody: an event need not be made.

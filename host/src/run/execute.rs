@@ -18,12 +18,13 @@ use serde_json::Value;
 
 use super::{
     finding,
-    tools::{Outcome, RecordLost, Rejection, Tools},
+    tools::{Outcome, RecordLost, Rejection, Tools, Why},
 };
 use crate::{
     audit::{ToolEntry, ToolOutcome},
     broker::{Door, Shared},
     llm::{ToolCall, ToolStatus, Trust},
+    telemetry::log::SKILL,
 };
 
 /// A skill that can be called, and what a call may use.
@@ -75,14 +76,23 @@ impl SkillTools {
         tracing::debug!(tool = %call.name, ?usage, "tool call ended");
         if !log.is_empty() {
             let log = self.shared.redactor.text(&log);
-            tracing::info!(target: "skill", tool = %call.name, ?log, "skill output");
+            tracing::info!(target: SKILL, tool = %call.name, text = &*log, "skill output");
         }
         match result {
             Ok(Output { content, summary }) => {
                 let text = self.redacted(&content);
                 let summary = self.shared.redactor.text(&summary).into_owned();
                 let recorded = ToolOutcome::Executed { result: text.clone() };
-                (Outcome { status: ToolStatus::Ok, text, trust: Trust::World { source: format!("tool {}", call.name) }, summary }, recorded)
+                (
+                    Outcome {
+                        status: ToolStatus::Ok,
+                        text,
+                        trust: Trust::World { source: format!("tool {}", call.name) },
+                        summary,
+                        why: None,
+                    },
+                    recorded,
+                )
             }
             Err(failure) => self.failed(call, failure, entry),
         }
@@ -115,7 +125,14 @@ impl SkillTools {
             Some(reason) => (ToolStatus::Blocked, ToolOutcome::Blocked { reason, message: text.clone() }),
             None => (ToolStatus::Error, ToolOutcome::Failed { reason: failure.code().to_owned(), message: text.clone() }),
         };
-        (Outcome { status, summary: text.clone(), text, trust }, recorded)
+        let why = match &failure {
+            Failure::Trap { kind, detail: _ } => Why::Trapped(kind),
+            Failure::Limit { .. } | Failure::Panic { .. } => Why::Trapped(failure.code()),
+            Failure::Guest(_) | Failure::Refused(_) | Failure::BadAnswer(_) | Failure::UnknownTool(_) | Failure::Internal(_) => {
+                Why::Told(failure.code())
+            }
+        };
+        (Outcome { status, summary: text.clone(), text, trust, why: Some(why) }, recorded)
     }
 
     /// JSON without secrets: by key and by pattern.

@@ -81,7 +81,7 @@ mod tests {
     fn reply(turn: usize, calls: usize) -> Reply {
         let calls =
             (0..calls).map(|at| ToolCall { id: format!("{turn}.{at}"), name: "t".to_owned(), arguments: json!({}).into() }).collect();
-        Reply { text: format!("turn {turn}"), calls, stop: Stop::ToolUse, usage: Usage::default() }
+        Reply { text: format!("turn {turn}"), calls, stop: Stop::ToolUse, usage: Usage::default(), model: None }
     }
 
     proptest! {

@@ -99,6 +99,7 @@ async fn a_whole_run_ends_in_a_closed_record() {
             Event::TurnStarted { .. } => "turn",
             Event::Said { .. } => "said",
             Event::Replied { .. } => "replied",
+            Event::NotReplied { .. } => "not replied",
             Event::ToolStarted { .. } => "tool",
             Event::ToolEnded { .. } => "tool ended",
             Event::Decided { .. } | Event::Effect { .. } | Event::Finding { .. } => "other",

@@ -19,6 +19,26 @@ pub struct Outcome {
     pub trust: Trust,
     /// One line for people.
     pub summary: String,
+    /// Why it did not end well; none if it did.
+    pub why: Option<Why>,
+}
+
+/// Why a tool call did not end well, in one word of a closed set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The host refused, or the skill itself says so.
+    Told(&'static str),
+    /// The sandbox ended the skill: a limit, a crash, a panic.
+    Trapped(&'static str),
+}
+
+impl Why {
+    /// The word.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Told(code) | Self::Trapped(code) => code,
+        }
+    }
 }
 
 impl Outcome {
@@ -30,7 +50,18 @@ impl Outcome {
     /// Words of the host.
     pub fn host(status: ToolStatus, text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { status, summary: text.clone(), text, trust: Trust::Host }
+        let why = match status {
+            ToolStatus::Ok => None,
+            ToolStatus::Blocked => Some(Why::Told("blocked")),
+            ToolStatus::Error => Some(Why::Told("error")),
+        };
+        Self { status, summary: text.clone(), text, trust: Trust::Host, why }
+    }
+
+    /// The same, for this reason.
+    #[must_use]
+    pub fn because(self, code: &'static str) -> Self {
+        Self { why: Some(Why::Told(code)), ..self }
     }
 }
 

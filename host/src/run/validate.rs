@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use infraagent_api::{
     AgentEnvironment, InfraAgent, InfraAgentPolicy, ModelTierConfig,
-    agent::{EscalationTarget, OnTimeout, Reporting},
+    agent::{EscalationTarget, Observability, OnTimeout, Reporting},
     names::{self, Mode},
 };
 use infraagent_guard::{
@@ -108,6 +108,8 @@ pub struct ValidatedRun {
     pub lists: Lists,
     /// Who is asked when the agent's autonomy is not enough.
     pub escalation: Option<Escalation>,
+    /// What is counted, traced and logged of it.
+    pub observability: Observability,
     /// Who is told about what.
     pub reporting: Reporting,
     /// Whether allowed calls are carried out.
@@ -440,6 +442,7 @@ pub fn validate(inputs: Inputs) -> Result<ValidatedRun, Invalid> {
         skill_ceilings: platform.skill_ceilings,
         lists: Lists { allowed: agent.spec.guardrails.allowed_actions, denied: agent.spec.guardrails.denied_actions },
         escalation: guards.escalation,
+        observability: agent.spec.observability,
         reporting: agent.spec.reporting,
         mode: agent.spec.mode,
         skills: resolved.skills,

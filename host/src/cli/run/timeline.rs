@@ -128,10 +128,10 @@ impl Timeline {
         let mut out = String::new();
         match event {
             Event::Started(started) => start(&mut out, started),
-            Event::TurnStarted { turn, of } => {
+            Event::TurnStarted { turn, of, max_tokens: _ } => {
                 let _ = writeln!(out, "\n{time}  {}", paint(BOLD, format!("● turn {turn} of {of}")));
             }
-            Event::Replied { usage, used, budget, cost } => {
+            Event::Replied { usage, used, budget, cost, model: _, stop: _ } => {
                 let cached = if usage.cached > 0 { format!(" ({} cached)", grouped(usage.cached)) } else { String::new() };
                 let cost = cost.as_ref().map(|cost| format!(" · {cost}")).unwrap_or_default();
                 let text = format!(
@@ -143,6 +143,8 @@ impl Timeline {
                 );
                 let _ = writeln!(out, "{time}  {}", paint(DIM, text));
             }
+            // The end of the run says it better.
+            Event::NotReplied { kind: _ } => {}
             Event::Said { text } => {
                 let mut time = time.clone();
                 for line in quoted(text) {
@@ -155,7 +157,7 @@ impl Timeline {
                 self.side_by_side = self.open.len() > 1;
                 let _ = writeln!(out, "{time}  {} {}  {}", paint(NOTE, "▸"), paint(BOLD, shown(tool)), paint(DIM, brief(arguments)));
             }
-            Event::Decided { call, what, tier, action, verdict } => {
+            Event::Decided { call, what, tier, action, verdict, took: _ } => {
                 let (mark, style) = match verdict {
                     Verdict::Allow => ("✓", GOOD),
                     Verdict::Propose => ("?", ODD),
@@ -206,7 +208,7 @@ impl Timeline {
                 let pad = " ".repeat(COLUMN.saturating_sub(what.chars().count()));
                 let _ = writeln!(out, "{time}    {}  {} {what}{pad} {}", self.of(call), paint(style, mark), paint(style, text));
             }
-            Event::ToolEnded { call, tool, status, summary, took } => {
+            Event::ToolEnded { call, tool, status, summary, took, why: _ } => {
                 let name = if self.side_by_side { format!(" {}", shown(tool)) } else { String::new() };
                 self.open.retain(|(open, _)| open != call);
                 self.side_by_side &= !self.open.is_empty();

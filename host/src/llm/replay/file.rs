@@ -231,7 +231,7 @@ pub struct RecordedUsage {
 impl Said {
     /// What a model said, with everything that was not said left out.
     pub(super) fn of(reply: &Reply) -> Self {
-        let Reply { text, calls, stop, usage: Usage { input, output, cached, cache_written } } = reply;
+        let Reply { text, calls, stop, usage: Usage { input, output, cached, cache_written }, model: _ } = reply;
         let usual = if calls.is_empty() { Stop::EndTurn } else { Stop::ToolUse };
         Self {
             text: text.clone(),

@@ -19,12 +19,13 @@ pub(super) fn request(request: &Request, redactor: &Redactor) -> Request {
 }
 
 pub(super) fn reply(reply: &Reply, redactor: &Redactor) -> Reply {
-    let Reply { text, calls, stop, usage } = reply;
+    let Reply { text, calls, stop, usage, model } = reply;
     Reply {
         text: self::text(text, redactor),
         calls: calls.iter().map(|call| self::call(call, redactor)).collect(),
         stop: *stop,
         usage: *usage,
+        model: model.clone(),
     }
 }
 

@@ -207,7 +207,7 @@ proptest! {
         other in prop::collection::vec(0..3u8, 0..8),
     ) {
         let messages = |texts: &[u8]| texts.iter().map(|text| Message::user(text.to_string())).collect::<Vec<_>>();
-        let reply = Reply { text: "0".to_owned(), calls: Vec::new(), stop: Stop::EndTurn, usage: Usage::default() };
+        let reply = Reply { text: "0".to_owned(), calls: Vec::new(), stop: Stop::EndTurn, usage: Usage::default(), model: None };
         let before = file::Canonical::of(&request(messages(&before)));
         let asked = |texts: &[u8]| {
             let mut all = messages(texts);

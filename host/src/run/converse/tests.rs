@@ -56,7 +56,13 @@ impl Tools for Scripted {
         }
         self.running.fetch_sub(1, Ordering::SeqCst);
         self.finished.fetch_add(1, Ordering::SeqCst);
-        Outcome { status: ToolStatus::Ok, text: "done".into(), trust: Trust::World { source: call.name.clone() }, summary: "done".into() }
+        Outcome {
+            status: ToolStatus::Ok,
+            text: "done".into(),
+            trust: Trust::World { source: call.name.clone() },
+            summary: "done".into(),
+            why: None,
+        }
     }
 
     fn entries_left(&self) -> u32 {
@@ -331,7 +337,7 @@ proptest! {
             used += input + output;
             let calls = if calls { vec![ToolCall { id: "1".into(), name: "t".into(), arguments: json!({}).into() }] } else { Vec::new() };
             let wants_tools = !calls.is_empty();
-            let reply = Reply { text: "t".into(), calls, stop: Stop::EndTurn, usage: Usage { input, output, ..Usage::default() } };
+            let reply = Reply { text: "t".into(), calls, stop: Stop::EndTurn, usage: Usage { input, output, ..Usage::default() }, model: None };
             match progress.next(question, &reply) {
                 Next::Reject(_) => prop_assert!(false, "nothing was cut off"),
                 Next::CallTools(_) => prop_assert!(wants_tools && !question.last && used < tokens),

@@ -2,7 +2,7 @@ use infraagent_api::names::Tier;
 use serde_json::json;
 
 use super::*;
-use crate::llm::Usage;
+use crate::llm::{Stop, Usage};
 
 fn plain(events: &[Event]) -> String {
     let mut timeline = Timeline::default();
@@ -34,6 +34,7 @@ fn decided(call: &str, what: &str, verdict: Verdict) -> Event {
         tier: Some(Tier::ServiceMutation),
         action: Some("restart-deployment".to_owned()),
         verdict,
+        took: Duration::ZERO,
     }
 }
 
@@ -44,6 +45,7 @@ fn finished(call: &str, tool: &str, status: ToolStatus) -> Event {
         status,
         summary: "3 deployments".to_owned(),
         took: Duration::from_millis(12),
+        why: None,
     }
 }
 
@@ -54,8 +56,8 @@ fn a_run_as_a_person_sees_it() {
     let usage = Usage { input: 1204, output: 86, cached: 1000, cache_written: 0 };
     let text = plain(&[
         started(),
-        Event::TurnStarted { turn: 1, of: 10 },
-        Event::Replied { usage, used: 1290, budget: 50_000, cost: Some("$0.0049".to_owned()) },
+        Event::TurnStarted { turn: 1, of: 10, max_tokens: 8192 },
+        Event::Replied { usage, used: 1290, budget: 50_000, cost: Some("$0.0049".to_owned()), model: None, stop: Stop::ToolUse },
         Event::Said { text: "I look at the rollouts first.\nThen I decide.".to_owned() },
         tool("a", "inspect"),
         tool("b", "inspect_pods"),
@@ -117,11 +119,12 @@ fn nothing_from_elsewhere_reaches_the_terminal_raw() {
             tier: None,
             action: Some(evil()),
             verdict: Verdict::Deny { code: evil(), reason: evil() },
+            took: Duration::ZERO,
         },
-        Event::Decided { call: evil(), what: evil(), tier: None, action: Some(evil()), verdict: Verdict::Allow },
-        Event::Decided { call: evil(), what: evil(), tier: None, action: Some(evil()), verdict: Verdict::Propose },
+        Event::Decided { call: evil(), what: evil(), tier: None, action: Some(evil()), verdict: Verdict::Allow, took: Duration::ZERO },
+        Event::Decided { call: evil(), what: evil(), tier: None, action: Some(evil()), verdict: Verdict::Propose, took: Duration::ZERO },
         Event::Effect { call: evil(), seq: 1, what: evil(), outcome: Outcome::Failed(evil()) },
-        Event::ToolEnded { call: evil(), tool: evil(), status: ToolStatus::Ok, summary: evil(), took: Duration::ZERO },
+        Event::ToolEnded { call: evil(), tool: evil(), status: ToolStatus::Ok, summary: evil(), took: Duration::ZERO, why: None },
         Event::Finding { severity: Severity::Info, resource: Some(evil()), message: evil() },
         Event::Ended(Ended {
             phase: RunPhase::Failed,
