@@ -7,6 +7,7 @@ use url::Url;
 
 /// Flags for traces. What they leave open is taken from the environment variables of OpenTelemetry.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Collector that OpenTelemetry traces are sent to, such as http://collector:4317; without one there are no traces [env: OTEL_EXPORTER_OTLP_ENDPOINT]
     ///

@@ -14,6 +14,7 @@ use infraagent_api::{
 use infraagent_guard::call::Finding;
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind, status::StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use self::receiver::{Receiver, attribute, attributes};
 use super::{config::Protocol, *};
@@ -37,12 +38,14 @@ const GITHUB: &str = "ghp_canary0123456789ABCDEFabcdef0123456789";
 /// Tools that answer with canaries, and hang if they are told to.
 struct Leaking {
     observer: Observer,
-    hangs: bool,
+    /// Told when a tool begins, which then never ends.
+    hangs: Option<Arc<Notify>>,
 }
 
 impl Tools for Leaking {
     async fn call(&self, call: &ToolCall, _: Instant) -> Outcome {
-        if self.hangs {
+        if let Some(begun) = &self.hangs {
+            begun.notify_one();
             std::future::pending::<()>().await;
         }
         let verdict = Verdict::Deny { code: "cooldown".to_owned(), reason: CANARY.to_owned() };
@@ -96,11 +99,11 @@ async fn hold(traces: &Traces, run: &ValidatedRun, turns: Value, hangs: bool) ->
     let telling = telemetry.begin(&Subject::from(run));
     telling.redact(&Arc::new(Redactor::new([CANARY])));
     let observer = telling.observer(run);
+    let begun = Arc::new(Notify::new());
+    let hangs = hangs.then(|| Arc::clone(&begun));
     let tools = telling.assemble(async { Ok::<_, ()>(Leaking { observer: observer.clone(), hangs }) }).await.unwrap();
     let stop = async {
-        if !hangs {
-            std::future::pending::<()>().await;
-        }
+        begun.notified().await;
         Stop::Cancelled
     };
     let conclusion = execute(run, &provider, &tools, &observer, stop).await;
@@ -255,6 +258,11 @@ async fn what_went_wrong_is_told_in_one_word() {
     let spans = sent(&receiver, &fixture::run(|_| ()), turns(), true).await;
     assert_eq!(attribute(named(&spans, "agent.run"), "error.type").as_deref(), Some("\"Cancelled\""));
     assert_eq!(attribute(named(&spans, "agent.run"), "infraagent.run.phase").as_deref(), Some("\"Failed\""));
+    assert_eq!(
+        attribute(named(&spans, "execute_tool inspect"), "error.type").as_deref(),
+        Some("\"interrupted\""),
+        "what was open is ended"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
