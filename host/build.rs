@@ -1,7 +1,7 @@
 //! Builds the guests that the binary brings along, with the cargo that builds the binary.
 //!
-//! `guests/cel` is a workspace of its own with its own lock file, built for wasm32 in `OUT_DIR` and made a component there. Cargo runs this again only
-//! when a file of the guest changes.
+//! Each is a workspace of its own with its own lock file, built for wasm32 in `OUT_DIR` and made components there: `guests/cel` one, `guests/generic` one for
+//! each of its examples. Cargo runs this again only when a file of theirs changes.
 
 use std::{
     env, fs,
@@ -17,22 +17,41 @@ const NOT_FOR_GUESTS: [&str; 5] =
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=../wit");
     let out = PathBuf::from(variable("OUT_DIR"));
-    let guest = Path::new(&variable("CARGO_MANIFEST_DIR")).join("guests/cel");
-    for file in ["Cargo.toml", "Cargo.lock", "src", "wit"] {
-        println!("cargo::rerun-if-changed={}", guest.join(file).display());
+    let guests = Path::new(&variable("CARGO_MANIFEST_DIR")).join("guests");
+    for file in [
+        "cel/Cargo.toml",
+        "cel/Cargo.lock",
+        "cel/src",
+        "cel/wit",
+        "generic/Cargo.toml",
+        "generic/Cargo.lock",
+        "generic/src",
+        "generic/examples",
+    ] {
+        println!("cargo::rerun-if-changed={}", guests.join(file).display());
     }
 
-    let module = build(&guest, &out.join("guest"));
-    let component = component(&module).unwrap_or_else(|error| panic!("cannot make a component of {}: {error:#}", module.display()));
-    let file = out.join("cel.wasm");
-    fs::write(&file, component).unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
+    let modules = build(&guests.join("cel"), &[], &out.join("guest"));
+    component(&modules.join("infraagent_cel.wasm"), &out.join("cel.wasm"));
+
+    let examples = files(&guests.join("generic/examples"));
+    let modules = build(&guests.join("generic"), &["--examples"], &out.join("generic")).join("examples");
+    for name in examples.iter().filter_map(|example| example.file_stem()?.to_str()) {
+        component(&modules.join(name).with_extension("wasm"), &out.join(format!("{name}.wasm")));
+    }
 }
 
-/// Builds the guest and answers where its core module is.
-fn build(guest: &Path, target_dir: &Path) -> PathBuf {
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display()));
+    entries.map(|entry| entry.unwrap_or_else(|error| panic!("cannot read {}: {error}", folder.display())).path()).collect()
+}
+
+/// Builds a guest and answers where its core modules are.
+fn build(guest: &Path, what: &[&str], target_dir: &Path) -> PathBuf {
     let mut cargo = Command::new(variable("CARGO"));
-    cargo.args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"]).arg(target_dir).current_dir(guest);
+    cargo.args(["build", "--release", "--locked", "--target", TARGET]).args(what).arg("--target-dir").arg(target_dir).current_dir(guest);
     for name in NOT_FOR_GUESTS {
         cargo.env_remove(name);
     }
@@ -46,12 +65,16 @@ fn build(guest: &Path, target_dir: &Path) -> PathBuf {
         };
         panic!("cannot build {}:\n{errors}{hint}", guest.display());
     }
-    target_dir.join(TARGET).join("release/infraagent_cel.wasm")
+    target_dir.join(TARGET).join("release")
 }
 
-fn component(module: &Path) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-    let module = fs::read(module)?;
-    Ok(wit_component::ComponentEncoder::default().module(&module)?.validate(true).encode()?)
+/// Makes a component of a core module.
+fn component(module: &Path, file: &Path) {
+    let encode = || -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+        Ok(wit_component::ComponentEncoder::default().module(&fs::read(module)?)?.validate(true).encode()?)
+    };
+    let component = encode().unwrap_or_else(|error| panic!("cannot make a component of {}: {error:#}", module.display()));
+    fs::write(file, component).unwrap_or_else(|error| panic!("cannot write {}: {error}", file.display()));
 }
 
 fn variable(name: &str) -> String {

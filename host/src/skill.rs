@@ -2,15 +2,17 @@
 //!
 //! In the order of a build: [`folder`] reads `SKILL.md` and `actions.yaml`, [`build`] drives cargo, [`component`] makes components of core modules,
 //! [`pack`] joins component and manifest and asks for the admission verdict. [`inspect`] and [`verdict`] look at a finished component without running or
-//! compiling it, [`world`] writes the contract that exactly fits a sheet, [`scaffold`] begins a new skill. [`source`] finds the
-//! skills that an agent names, and [`load`] makes them ready to run, through the child that compiles and the [`cache`] of its results.
+//! compiling it, [`world`] writes the contract that exactly fits a sheet, [`scaffold`] begins a new skill. [`declarative`] makes skills of
+//! folders without code. [`source`] finds the skills that an agent names, and [`load`] makes them ready to run, through the child that compiles and the [`cache`] of its results.
 
 pub mod actions;
 pub mod build;
 pub mod cache;
 pub mod component;
+pub mod declarative;
 pub mod folder;
 pub mod frontmatter;
+mod generic;
 pub mod inspect;
 pub mod load;
 pub mod pack;

@@ -15,6 +15,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use resolve::{KubernetesTarget, Target, function};
 pub use section::{SECTION, append, read};
 pub use sheet::{
     ActionSpec, DataImpact, HttpMethod, HttpSpec, KubernetesSpec, McpSpec, NodeSelector, PreCondition, ReplicaBounds, Rollback, Sheet,

@@ -50,7 +50,7 @@ pub async fn tools(workshop: &Workshop, run: &ValidatedRun, components: &[Compon
     let mut skills = Vec::with_capacity(components.len());
     for component in components {
         let limits = Limits::granted(component.manifest.limits.as_ref(), &[run.skill_ceilings.caps()]);
-        skills.push(Loaded { skill: workshop.skill(component).await?, limits });
+        skills.extend(workshop.skill(component).await?.into_iter().map(|skill| Loaded { skill, limits }));
     }
     let shared = Shared {
         lookup,

@@ -29,7 +29,7 @@ pub struct Workshop {
     cache: Option<Cache>,
     engine: OnceCell<Engine>,
     evaluator: OnceCell<Arc<cel::Evaluator>>,
-    skills: Mutex<HashMap<String, Weak<Skill>>>,
+    skills: Mutex<HashMap<String, Vec<Weak<Skill>>>>,
 }
 
 /// Why something is not ready to run.
@@ -60,19 +60,21 @@ impl Workshop {
         Self { compiler, cache, engine: OnceCell::new(), evaluator: OnceCell::new(), skills: Mutex::default() }
     }
 
-    /// A skill from its component. One that another run uses is shared.
-    pub async fn skill(&self, component: &Component) -> Result<Arc<Skill>, Error> {
+    /// What runs a skill: one component, or several if it has no code of its own. What another run uses is shared.
+    pub async fn skill(&self, component: &Component) -> Result<Vec<Arc<Skill>>, Error> {
         let engine = self.engine().await?;
         // Held while one is loaded: of a hundred runs that begin together one compiles.
         let mut skills = self.skills.lock().await;
-        if let Some(skill) = skills.get(&component.digest).and_then(Weak::upgrade) {
-            return Ok(skill);
+        let known = skills.get(&component.digest).and_then(|known| known.iter().map(Weak::upgrade).collect::<Option<Vec<_>>>());
+        if let Some(known) = known {
+            return Ok(known);
         }
-        skills.retain(|_, skill| skill.strong_count() > 0);
+        skills.retain(|_, known| known.iter().any(|skill| skill.strong_count() > 0));
         let loaded = load::component(component, engine, self.cache.as_ref(), &self.compiler).await;
-        let skill = Arc::new(loaded.map_err(|source| Error::Skill { shown: component.shown.to_string(), source })?);
-        skills.insert(component.digest.clone(), Arc::downgrade(&skill));
-        Ok(skill)
+        let loaded = loaded.map_err(|source| Error::Skill { shown: component.shown.to_string(), source })?;
+        let loaded: Vec<_> = loaded.into_iter().map(Arc::new).collect();
+        skills.insert(component.digest.clone(), loaded.iter().map(Arc::downgrade).collect());
+        Ok(loaded)
     }
 
     /// The evaluator of pre-conditions.

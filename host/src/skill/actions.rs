@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use infraagent_sandbox::manifest::Sheet;
+use infraagent_sandbox::manifest::{ActionSpec, Sheet};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -23,22 +23,24 @@ pub fn parse(text: &str) -> Result<Sheet, Vec<Problem>> {
         return Err(vec![Problem::in_file(FILE, "the file is empty; a skill that only uses log, clock and site says `actions: []`")]);
     }
     let sheet: Sheet = serde_saphyr::from_str(text).map_err(|error| vec![Problem::of_yaml(FILE, text, &error)])?;
-    let lines = lines(text);
+    let problems = problems(FILE, &sheet.actions, lines(text));
+    if problems.is_empty() { Ok(sheet) } else { Err(problems) }
+}
+
+/// What is wrong with actions that stand in a file, each at its line.
+pub(super) fn problems(file: &'static str, actions: &[ActionSpec], lines: impl Iterator<Item = u64>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut seen = BTreeMap::new();
-    for (action, at) in sheet.actions.iter().zip(lines) {
+    for (action, at) in actions.iter().zip(lines) {
         if let Err(error) = action.validate() {
-            problems.push(Problem::at(FILE, at, error.to_string()));
+            problems.push(Problem::at(file, at, error.to_string()));
         }
         if let Some(first) = seen.insert(action.id.as_str(), at) {
-            problems.push(Problem::at(
-                FILE,
-                at,
-                format!("action `{}` is declared twice, first in line {first}; give each its own id", action.id),
-            ));
+            let first = if first > 0 { format!(", first in line {first}") } else { String::new() };
+            problems.push(Problem::at(file, at, format!("action `{}` is declared twice{first}; give each its own id", action.id)));
         }
     }
-    if problems.is_empty() { Ok(sheet) } else { Err(problems) }
+    problems
 }
 
 /// The line of each action; 0 where it cannot be told.

@@ -15,7 +15,7 @@ use super::{
 /// The file with tool descriptions.
 pub const TOOLS: &str = "tools.json";
 /// The largest file that is read, in bytes. A manifest is smaller.
-const MAX_FILE: u64 = 512 * 1024;
+pub(super) const MAX_FILE: u64 = 512 * 1024;
 /// The first host that speaks the contract.
 const MINIMUM_HOST: &str = "0.2.0";
 
@@ -34,6 +34,9 @@ pub enum Error {
     /// The folder itself.
     #[error("`{0}` is not a directory; give the directory with SKILL.md and actions.yaml")]
     NotADirectory(PathBuf),
+    /// The folder of a skill that must be built.
+    #[error("`{path}` belongs to a skill with code; build it with `infraagent skill build` or `infraagent skill pack`, and give the component", path = .0.display())]
+    HasCode(PathBuf),
     /// A file cannot be read.
     #[error("cannot read `{path}`{hint}", path = path.display())]
     Read {
@@ -74,6 +77,47 @@ impl Folder {
             (Ok(document), Ok(sheet)) => Ok(Self { document, sheet }),
             (document, sheet) => Err(Error::Invalid(document.err().into_iter().chain(sheet.err()).flatten().collect())),
         }
+    }
+
+    /// Parses the texts of a skill without code. Its actions stand in `actions.yaml` or in the front matter.
+    pub fn without_code(document: &str, sheet: Option<&str>) -> Result<Self, Error> {
+        let (document, sheet) = match (Document::without_code(document), sheet.map(actions::parse)) {
+            (Ok((document, None)), Some(Ok(sheet))) => (document, sheet),
+            (Ok((document, Some(listed))), None) => {
+                let problems = actions::problems(frontmatter::FILE, &listed, std::iter::repeat(0));
+                if !problems.is_empty() {
+                    return Err(Error::Invalid(problems));
+                }
+                (document, Sheet { state: false, actions: listed })
+            }
+            (Ok((_, Some(_))), Some(Ok(_))) => {
+                let message = "`actions` stand here and in `actions.yaml`: keep one of the two";
+                return Err(Error::Invalid(vec![Problem::in_file(frontmatter::FILE, message)]));
+            }
+            (Ok((_, None)), None) => {
+                let message = "there is no action sheet: write `actions.yaml`, or `actions` into the front matter";
+                return Err(Error::Invalid(vec![Problem::in_file(frontmatter::FILE, message)]));
+            }
+            (document, sheet) => {
+                let sheet = sheet.and_then(Result::err);
+                return Err(Error::Invalid(document.err().into_iter().chain(sheet).flatten().collect()));
+            }
+        };
+        Ok(Self { document, sheet })
+    }
+
+    /// Reads the folder of a skill without code.
+    pub fn read_without_code(folder: &Path) -> Result<Self, Error> {
+        if !folder.is_dir() {
+            return Err(Error::NotADirectory(folder.to_owned()));
+        }
+        if let Some(file) = ["Cargo.toml", TOOLS].into_iter().map(|name| folder.join(name)).find(|file| file.exists()) {
+            return Err(Error::HasCode(file));
+        }
+        let document =
+            read(folder, frontmatter::FILE, "; write it: front matter with `name` and `description`, then instructions for the model")?;
+        let sheet = if folder.join(actions::FILE).exists() { Some(read(folder, actions::FILE, "")?) } else { None };
+        Self::without_code(&document, sheet.as_deref())
     }
 
     /// The manifest of the skill with these tools.

@@ -2,11 +2,11 @@
 //!
 //! Of that format `name`, `description`, `license`, `compatibility` and `metadata` are understood; `version`, `tags`, `limits` and `minimumHost` are ours
 //! (a version under `metadata` counts too, since that is where the open format puts it). Any other key is an error: one that is ignored is one that
-//! somebody relied on.
+//! somebody relied on. In a skill without code `actions` may stand here, instead of in `actions.yaml`.
 
 use std::collections::BTreeMap;
 
-use infraagent_sandbox::manifest::LimitRequest;
+use infraagent_sandbox::manifest::{ActionSpec, LimitRequest};
 use serde::Deserialize;
 
 use super::problem::Problem;
@@ -15,6 +15,8 @@ use super::problem::Problem;
 pub const FILE: &str = "SKILL.md";
 /// The fence above and below the front matter.
 const FENCE: &str = "---";
+/// The version of a skill without code that says none.
+const UNVERSIONED: &str = "0.0.0";
 
 /// What `SKILL.md` says.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,17 +58,43 @@ struct Front {
     _compatibility: Option<String>,
     #[serde(default, rename = "allowed-tools")]
     allowed_tools: Option<serde::de::IgnoredAny>,
+    /// The sheet of a skill without code may stand here.
+    actions: Option<Vec<ActionSpec>>,
 }
 
 impl Document {
-    /// Parses the text of `SKILL.md`.
+    /// Parses the text of the `SKILL.md` of a skill with code.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        Self::read(text, true).map(|(document, _)| document)
+    }
+
+    /// Parses the text of the `SKILL.md` of a skill without code. It may hold the actions; and it need have no version, since nobody builds it: its digest tells
+    /// one from another.
+    pub fn without_code(text: &str) -> Result<(Self, Option<Vec<ActionSpec>>), Vec<Problem>> {
+        Self::read(text, false)
+    }
+
+    fn read(text: &str, code: bool) -> Result<(Self, Option<Vec<ActionSpec>>), Vec<Problem>> {
         let one = |problem| vec![problem];
         let (front, instructions) = split(text).map_err(one)?;
         let front: Front = serde_saphyr::from_str(&front).map_err(|error| one(Problem::of_yaml(FILE, &front, &error)))?;
-        let Front { name, description, version, license, tags, limits, minimum_host, mut metadata, _compatibility: _, allowed_tools } =
-            front;
+        let Front {
+            name,
+            description,
+            version,
+            license,
+            tags,
+            limits,
+            minimum_host,
+            mut metadata,
+            _compatibility: _,
+            allowed_tools,
+            actions,
+        } = front;
         let mut problems = Vec::new();
+        if code && actions.is_some() {
+            problems.push(Problem::in_file(FILE, "`actions` belong into `actions.yaml`, where the build of a skill with code reads them"));
+        }
         if allowed_tools.is_some() {
             problems.push(Problem::in_file(
                 FILE,
@@ -78,13 +106,14 @@ impl Document {
         }
         let version = match (version, metadata.remove("version")) {
             (Some(version), _) | (None, Some(serde_json::Value::String(version))) => version,
+            (None, _) if !code => UNVERSIONED.to_owned(),
             (None, _) => {
                 problems.push(Problem::in_file(FILE, "`version` is missing; write one like `version: 0.1.0`"));
                 String::new()
             }
         };
         if problems.is_empty() {
-            Ok(Self { name, description, version, license, tags, limits, minimum_host, instructions })
+            Ok((Self { name, description, version, license, tags, limits, minimum_host, instructions }, actions))
         } else {
             Err(problems)
         }
@@ -137,6 +166,18 @@ mod tests {
     fn a_version_under_metadata_counts() {
         let text = GOOD.replace("version: 1.2.3\n", "").replace("{author: ada}", "{author: ada, version: '2.0.0'}");
         assert_eq!(Document::parse(&text).unwrap().version, "2.0.0");
+    }
+
+    #[test]
+    fn without_code_a_version_may_be_missing_and_actions_may_stand_here() {
+        let text =
+            GOOD.replace("version: 1.2.3\n", "actions: [{ id: look, kubernetes: { verb: get, resources: [pods], namespaces: [apps] } }]\n");
+        let (document, actions) = Document::without_code(&text).unwrap();
+        assert_eq!((document.version.as_str(), actions.unwrap()[0].id.as_str()), (UNVERSIONED, "look"));
+        let problems = super::super::problem::lines(&Document::parse(&text).unwrap_err());
+        assert!(problems.contains("`actions` belong into `actions.yaml`") && problems.contains("`version` is missing"), "{problems}");
+        let misspelled = Document::without_code(&text.replace("verb:", "verbs:")).unwrap_err();
+        assert!(super::super::problem::lines(&misspelled).contains("verbs"), "{misspelled:?}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::task::spawn_blocking;
 
 use super::{
     cache::Cache,
-    source::{Component, Unusable},
+    source::{Component, Unit, Unusable},
 };
 use crate::compile::{self, Compiler};
 
@@ -50,12 +50,25 @@ impl LoadError {
     }
 }
 
-/// A skill that was found.
-pub async fn component(component: &Component, engine: &Engine, cache: Option<&Cache>, compiler: &Compiler) -> Result<Skill, LoadError> {
-    let Component { shown: _, digest, manifest: _, code } = component;
-    let (code, expected) = (code.clone(), digest.clone());
-    let bytes = spawn_blocking(move || code.bytes(&expected)).await.map_err(|_| LoadError::Interrupted)??;
-    load(&bytes, engine, cache, compiler).await
+/// A skill that was found: its components, admitted one by one.
+pub async fn component(
+    component: &Component,
+    engine: &Engine,
+    cache: Option<&Cache>,
+    compiler: &Compiler,
+) -> Result<Vec<Skill>, LoadError> {
+    let component = component.clone();
+    let units = spawn_blocking(move || component.units()).await.map_err(|_| LoadError::Interrupted)??;
+    let mut skills = Vec::with_capacity(units.len());
+    for Unit { component, code } in units {
+        let admitted = admission::admit(&component).map_err(LoadError::Refused)?;
+        let code = match code {
+            Some(code) => native(code, engine, cache, compiler).await?,
+            None => obtain(&component, admitted.digest(), engine, cache, compiler).await?,
+        };
+        skills.push(Skill::load(engine, admitted, &code)?);
+    }
+    Ok(skills)
 }
 
 /// A skill from the bytes of its component.

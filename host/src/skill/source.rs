@@ -5,24 +5,28 @@
 
 mod bundled;
 mod component;
+mod configmap;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod reference;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use infraagent_api::agent::SkillRef;
 use tokio::task::spawn_blocking;
 
-pub use self::component::{Code, Component, Unusable};
-use self::{bundled::Bundled, reference::Reference};
+pub use self::component::{Code, Component, Unit, Unusable};
+use self::{
+    bundled::Bundled,
+    configmap::{ConfigMaps, Place},
+    reference::Reference,
+};
 
 /// Finds skills.
 #[derive(Clone)]
 pub struct Sources {
     bundled: Option<Arc<Bundled>>,
-    #[expect(dead_code, reason = "read by the source of ConfigMaps")]
-    client: kube::Client,
+    maps: Arc<ConfigMaps>,
 }
 
 /// Why a skill cannot be used.
@@ -47,18 +51,27 @@ impl Unresolved {
 impl Sources {
     /// `bundled`: the folder of skills that the operator brings along. `client`: reads ConfigMaps, with the operator's own rights.
     pub fn new(bundled: Option<PathBuf>, client: kube::Client) -> Self {
-        Self { bundled: bundled.map(|folder| Arc::new(Bundled::new(folder))), client }
+        Self { bundled: bundled.map(|folder| Arc::new(Bundled::new(folder))), maps: Arc::new(ConfigMaps::new(client)) }
     }
 
     /// One skill of an agent in `namespace`, as it is now.
-    pub async fn resolve(&self, _namespace: &str, skill: &SkillRef) -> Result<Component, Unresolved> {
+    pub async fn resolve(&self, namespace: &str, skill: &SkillRef) -> Result<Component, Unresolved> {
+        self.resolve_within(namespace, skill, Duration::ZERO).await
+    }
+
+    /// One skill of an agent in `namespace`, as it was at most `age` ago. Of ConfigMaps that were asked for that recently the API server is not asked again.
+    pub async fn resolve_within(&self, namespace: &str, skill: &SkillRef, age: Duration) -> Result<Component, Unresolved> {
         let SkillRef { name, source, update: _ } = skill;
         let reference = source.parse().map_err(|error: reference::Unknown| Unresolved::lasting("SourceInvalid", error.to_string()))?;
         match reference {
             Reference::Bundled => self.bundled(name).await,
-            Reference::ConfigMap { name: _, key: _ } | Reference::Oci | Reference::Git => Err(Unresolved::lasting(
+            Reference::ConfigMap { name: map, key } => {
+                let place = Place { namespace: namespace.to_owned(), name: map.unwrap_or_else(|| name.clone()), key, skill: name.clone() };
+                self.maps.find(place, age).await
+            }
+            Reference::Oci | Reference::Git => Err(Unresolved::lasting(
                 "SourceNotSupportedYet",
-                format!("skill `{name}`: this version does not read `{source}` yet: use `bundled`"),
+                format!("skill `{name}`: this version does not read `{source}` yet: use `bundled` or `configmap://name`"),
             )),
         }
     }

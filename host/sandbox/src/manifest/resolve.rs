@@ -38,21 +38,37 @@ const NAMESPACED_GROUPS: [&str; 7] = ["", "apps", "batch", "autoscaling", "polic
 
 /// What an action covers, before the environment is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+pub enum Target {
+    /// Verbs on objects of the cluster.
     Kubernetes(KubernetesTarget),
+    /// Requests to endpoints.
     Http(HttpGrant),
+    /// Tools of an MCP server.
     Mcp(McpGrant),
 }
 
+/// Verbs on objects of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct KubernetesTarget {
-    pub(super) verbs: Vec<Verb>,
-    pub(super) kinds: Vec<GroupResource>,
+pub struct KubernetesTarget {
+    /// What may be done.
+    pub verbs: Vec<Verb>,
+    /// Kinds of objects.
+    pub kinds: Vec<GroupResource>,
     /// Groups, literal names or `*`; empty for cluster-scoped kinds.
-    pub(super) namespaces: Vec<String>,
-    pub(super) names: Vec<Glob>,
-    pub(super) replicas: Option<(u32, u32)>,
-    pub(super) nodes: Vec<(String, String)>,
+    pub namespaces: Vec<String>,
+    /// Names; empty for all.
+    pub names: Vec<Glob>,
+    /// How far scale may go: not fewer, not more.
+    pub replicas: Option<(u32, u32)>,
+    /// Labels of the nodes that may be cordoned.
+    pub nodes: Vec<(String, String)>,
+}
+
+impl KubernetesTarget {
+    /// The kinds that a verb can be used on.
+    pub fn kinds_of(&self, verb: Verb) -> impl Iterator<Item = &GroupResource> {
+        self.kinds.iter().filter(move |kind| applies(verb, kind))
+    }
 }
 
 /// An action whose every word has a meaning.
@@ -68,6 +84,11 @@ impl ActionSpec {
     /// Everything that can be checked without an environment.
     pub fn validate(&self) -> Result<(), InvalidAction> {
         self.parse().map(|_| ())
+    }
+
+    /// What it covers, before the environment is known.
+    pub fn target(&self) -> Result<Target, InvalidAction> {
+        Ok(self.parse()?.target)
     }
 
     /// The imported functions that calls under this action go through: interface and function.
@@ -156,7 +177,8 @@ impl ActionSpec {
 }
 
 impl Target {
-    pub(super) fn only_reads(&self) -> bool {
+    /// True if nothing of it can change anything, whatever the environment says.
+    pub fn only_reads(&self) -> bool {
         match self {
             Self::Kubernetes(target) => target.verbs.iter().all(|verb| verb.tier() == Tier::Read),
             Self::Http(grant) => grant.methods.iter().all(|method| method.reads()),
@@ -176,7 +198,8 @@ impl Target {
     }
 }
 
-fn function(verb: Verb) -> (&'static str, &'static str) {
+/// The function of the contract for a verb: its interface and name.
+pub fn function(verb: Verb) -> (&'static str, &'static str) {
     let interface = match verb.tier() {
         Tier::Read => "kubernetes-read",
         Tier::ServiceMutation => "kubernetes-service-mutation",

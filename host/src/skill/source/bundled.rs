@@ -1,4 +1,4 @@
-//! The skills that come with the operator: a folder of components, looked up by the name in their manifests.
+//! The skills that come with the operator: a folder of components and of folders of skills without code, looked up by the name in their manifests.
 //!
 //! Looking costs one listing and one `stat` for each file; a file is read when it is new or changed. Its bytes are not kept: what they were is told by their
 //! digest, and they are read again when the skill is loaded.
@@ -12,9 +12,10 @@ use std::{
 };
 
 use super::{Component, Unresolved};
+use crate::skill::{actions, frontmatter};
 
 /// What tells one version of a file from another without reading it. Nobody can set the time of its last change back.
-type Stamp = (u64, u64, i64, i64, u64);
+type Stamp = Option<(u64, u64, i64, i64, u64)>;
 
 /// The folder.
 #[derive(Debug)]
@@ -23,10 +24,11 @@ pub(super) struct Bundled {
     known: Mutex<BTreeMap<PathBuf, Known>>,
 }
 
-/// One file of the folder.
+/// One skill of the folder.
 #[derive(Debug)]
 struct Known {
-    stamp: Stamp,
+    /// Of the files that it was read from.
+    stamps: Vec<Stamp>,
     /// The skill in it, or what is wrong with it.
     skill: Result<Component, String>,
 }
@@ -45,7 +47,7 @@ impl Bundled {
         })?;
         let named = || known.iter().filter(|(_, known)| known.skill.as_ref().is_ok_and(|skill| skill.manifest.name == name));
         match named().collect::<Vec<_>>().as_slice() {
-            [(_, Known { skill: Ok(skill), stamp: _ })] => Ok(skill.clone()),
+            [(_, Known { skill: Ok(skill), stamps: _ })] => Ok(skill.clone()),
             [] | [_] => Err(missing(name, &known)),
             [_, _, ..] => {
                 let files: Vec<_> = named().map(|(path, _)| shown(path)).collect();
@@ -59,22 +61,33 @@ impl Bundled {
         let mut found = BTreeMap::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            if !is_component(&path) {
-                continue;
-            }
-            // A file that vanished in between is none.
-            let Ok(metadata) = path.metadata() else { continue };
-            let stamp = (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec(), metadata.len());
-            let unchanged = known.remove(&path).filter(|known| known.stamp == stamp);
-            found.insert(path.clone(), unchanged.unwrap_or_else(|| Known { stamp, skill: read(&path) }));
+            let Some(files) = files(&path) else { continue };
+            let stamps: Vec<_> = files.iter().map(|file| stamp(file)).collect();
+            let unchanged = known.remove(&path).filter(|known| known.stamps == stamps);
+            found.insert(path.clone(), unchanged.unwrap_or_else(|| Known { stamps, skill: read(&path) }));
         }
         *known = found;
         Ok(())
     }
 }
 
-fn is_component(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "wasm")
+/// The files that a skill is read from, if there is one at all. What begins with a dot is a matter of whoever mounted the folder.
+fn files(path: &Path) -> Option<Vec<PathBuf>> {
+    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
+    let document = path.join(frontmatter::FILE);
+    if hidden {
+        None
+    } else if path.extension().is_some_and(|extension| extension == "wasm") {
+        Some(vec![path.to_owned()])
+    } else if document.is_file() {
+        Some(vec![document, path.join(actions::FILE)])
+    } else {
+        None
+    }
+}
+
+fn stamp(file: &Path) -> Stamp {
+    file.metadata().ok().map(|data| (data.dev(), data.ino(), data.ctime(), data.ctime_nsec(), data.len()))
 }
 
 fn read(path: &Path) -> Result<Component, String> {
@@ -103,7 +116,7 @@ fn shown(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::skill::source::fixture::component;
+    use crate::skill::source::fixture::{DOCUMENT, SHEET, component};
 
     fn reason(found: Result<Component, Unresolved>) -> (&'static str, String) {
         let Unresolved { reason, message, transient } = found.expect_err("unresolved");
@@ -122,6 +135,25 @@ mod tests {
         assert_eq!(found.digest, infraagent_sandbox::admission::digest(&component("rollouts", "1.0.0")));
         let (word, message) = reason(bundled.find("triage"));
         assert!(word == "SkillNotFound" && message.contains("`triage`") && message.contains("`rollouts`"), "{message}");
+    }
+
+    #[test]
+    fn a_folder_is_a_skill_without_code_and_read_again_when_its_sheet_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("restarts");
+        fs::create_dir(&at).unwrap();
+        fs::create_dir(folder.path().join(".hidden")).unwrap();
+        fs::write(at.join("SKILL.md"), DOCUMENT).unwrap();
+        fs::write(at.join("actions.yaml"), SHEET).unwrap();
+        let bundled = Bundled::new(folder.path().to_owned());
+        let first = bundled.find("restarts").unwrap();
+        assert_eq!(first.digest, bundled.find("restarts").unwrap().digest);
+        fs::write(at.join("actions.yaml"), SHEET.replace("[apps]", "[shop]")).unwrap();
+        let second = bundled.find("restarts").unwrap();
+        assert_ne!(first.digest, second.digest);
+        fs::write(at.join("actions.yaml"), SHEET.replace("verb:", "verbs:")).unwrap();
+        let (_, message) = reason(bundled.find("restarts"));
+        assert!(message.contains("verbs") && message.contains("restarts"), "{message}");
     }
 
     #[test]
@@ -149,10 +181,7 @@ mod tests {
         fs::write(at("a.wasm"), component("rollouts", "1.1.0")).unwrap();
         assert_eq!(bundled.find("rollouts").unwrap().manifest.version, "1.1.0");
         assert!(std::sync::Arc::ptr_eq(&other.manifest, &bundled.find("triage").unwrap().manifest));
-        assert!(
-            matches!(first.code.bytes(&first.digest), Err(super::super::Unusable::Changed { .. })),
-            "the old code is not there any more"
-        );
+        assert!(matches!(first.units(), Err(super::super::Unusable::Changed { .. })), "the old code is not there any more");
 
         fs::rename(at("b.wasm"), at("c.wasm")).unwrap();
         assert!(bundled.find("triage").unwrap().shown.ends_with("c.wasm"));

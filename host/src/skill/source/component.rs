@@ -11,6 +11,11 @@ use infraagent_sandbox::{
     manifest::{self, MAX_COMPONENT, Manifest, ManifestError},
 };
 
+use crate::skill::{
+    declarative,
+    folder::{self, Folder},
+};
+
 /// A skill. Cheap to clone, and small: many agents that use one skill share what there is of it, and code in files is read when it is loaded.
 #[derive(Clone)]
 pub struct Component {
@@ -31,6 +36,8 @@ pub enum Code {
     Bytes(Arc<[u8]>),
     /// A component in a file; it is run only if it still has the skill's digest.
     File(Arc<Path>),
+    /// There is none: the manifest says which of the bundled components run it.
+    Bundled,
 }
 
 /// Why a file is no skill.
@@ -52,6 +59,14 @@ pub enum Unusable {
         /// Why.
         source: Box<ManifestError>,
     },
+    /// It is a folder of a skill without code, and something is wrong with it.
+    #[error("`{path}` is no skill: {source}", path = path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: Box<folder::Error>,
+    },
     /// It was exchanged since it was looked at.
     #[error("`{path}` changed while it was looked at: it should be `{expected}` and is `{found}`", path = path.display())]
     Changed {
@@ -72,8 +87,18 @@ impl Component {
         Ok(Self { shown: shown.into(), digest: admission::digest(&bytes), manifest, code: Code::Bytes(bytes) })
     }
 
-    /// Reads a component from a file, and keeps its bytes.
+    /// A skill without code that was found at `shown`.
+    pub fn without_code(shown: &str, folder: &Folder) -> Result<Self, folder::Error> {
+        let manifest = Arc::new(declarative::manifest(folder)?);
+        Ok(Self { shown: shown.into(), digest: declarative::digest(&manifest), manifest, code: Code::Bundled })
+    }
+
+    /// Reads a component from a file, and keeps its bytes; or a skill without code from a folder.
     pub fn read(path: &Path) -> Result<Self, Unusable> {
+        if path.is_dir() {
+            let found = Folder::read_without_code(path).and_then(|folder| Self::without_code(&path.display().to_string(), &folder));
+            return found.map_err(|source| Unusable::Folder { path: path.to_owned(), source: Box::new(source) });
+        }
         let bytes = read(path)?;
         Self::of(&path.display().to_string(), bytes)
             .map_err(|source| Unusable::Manifest { path: path.to_owned(), source: Box::new(source) })
@@ -81,24 +106,45 @@ impl Component {
 
     /// The same skill with its code left in the file that it was read from.
     pub(super) fn left_in(self, path: &Path) -> Self {
-        Self { code: Code::File(path.into()), ..self }
+        let code = match self.code {
+            Code::Bytes(_) | Code::File(_) => Code::File(path.into()),
+            Code::Bundled => Code::Bundled,
+        };
+        Self { code, ..self }
     }
-}
 
-impl Code {
-    /// The bytes of the component with this digest.
-    pub(in crate::skill) fn bytes(&self, digest: &str) -> Result<Arc<[u8]>, Unusable> {
-        match self {
-            Self::Bytes(bytes) => Ok(Arc::clone(bytes)),
-            Self::File(path) => {
+    /// The components that make up the skill. Blocks: it may read a file.
+    pub fn units(&self) -> Result<Vec<Unit>, Unusable> {
+        let Self { shown, digest, manifest, code } = self;
+        let whole = |bytes| vec![Unit { component: bytes, code: None }];
+        match code {
+            Code::Bytes(bytes) => Ok(whole(Arc::clone(bytes))),
+            Code::File(path) => {
                 let bytes = read(path)?;
                 match admission::digest(&bytes) {
-                    found if found == digest => Ok(bytes.into()),
-                    found => Err(Unusable::Changed { path: path.to_path_buf(), expected: digest.to_owned(), found }),
+                    found if found == *digest => Ok(whole(bytes.into())),
+                    found => Err(Unusable::Changed { path: path.to_path_buf(), expected: digest.clone(), found }),
                 }
+            }
+            Code::Bundled => {
+                let unit = |part: declarative::Part| {
+                    let component =
+                        part.bytes().map_err(|source| Unusable::Manifest { path: shown.as_ref().into(), source: Box::new(source) })?;
+                    Ok(Unit { component: component.into(), code: Some(part.generic.component) })
+                };
+                declarative::parts(manifest).into_iter().map(unit).collect()
             }
         }
     }
+}
+
+/// One component of a skill, with its manifest.
+#[derive(Debug, Clone)]
+pub struct Unit {
+    /// What is admitted.
+    pub component: Arc<[u8]>,
+    /// The same code without the manifest, where many skills have it in common, so that it is compiled once for all of them.
+    pub code: Option<&'static [u8]>,
 }
 
 /// Never more than a component may have.
@@ -124,6 +170,7 @@ impl fmt::Debug for Code {
         match self {
             Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
             Self::File(path) => write!(f, "in {}", path.display()),
+            Self::Bundled => f.write_str("bundled components"),
         }
     }
 }

@@ -3,6 +3,20 @@
 use infraagent_sandbox::manifest;
 use serde_json::json;
 
+/// The `SKILL.md` of a skill without code.
+pub(crate) const DOCUMENT: &str = "---\nname: restarts\ndescription: Restarts what hangs.\nversion: 1.0.0\n---\nLook before you act.\n";
+/// Its `actions.yaml`.
+pub(crate) const SHEET: &str = "\
+actions:
+  - id: look
+    description: Shows a deployment.
+    kubernetes: { verb: [get, list], resources: [deployments.apps], namespaces: [apps] }
+  - id: restart-deployment
+    description: Restarts a deployment.
+    kubernetes: { verb: restart, resources: [deployments.apps], namespaces: [apps], names: [web, 'api-*'] }
+    rollback: { description: kubectl rollout undo }
+";
+
 /// The bytes of a component that says it is this skill. There is no code in it.
 pub(crate) fn component(name: &str, version: &str) -> Vec<u8> {
     let manifest = json!({

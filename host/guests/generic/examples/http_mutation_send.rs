@@ -1,0 +1,3 @@
+//! `http-mutation.send`.
+
+infraagent_generic::component!(infraagent_generic::http::write);

@@ -1,0 +1,3 @@
+//! `http-read.send`.
+
+infraagent_generic::component!(infraagent_generic::http::read);

@@ -1,0 +1,3 @@
+//! `kubernetes-destructive-mutation.delete`.
+
+infraagent_generic::component!(infraagent_generic::destructive_mutation::delete);

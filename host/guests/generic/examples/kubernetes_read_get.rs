@@ -1,0 +1,3 @@
+//! `kubernetes-read.get`.
+
+infraagent_generic::component!(infraagent_generic::kubernetes_read::get);

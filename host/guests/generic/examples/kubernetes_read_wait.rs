@@ -1,0 +1,3 @@
+//! `kubernetes-read.wait`.
+
+infraagent_generic::component!(infraagent_generic::kubernetes_read::wait);

@@ -1,0 +1,3 @@
+//! `mcp-mutation.call-tool`.
+
+infraagent_generic::component!(infraagent_generic::mcp::write);

@@ -1,0 +1,3 @@
+//! `mcp-read.call-tool`.
+
+infraagent_generic::component!(infraagent_generic::mcp::read);
