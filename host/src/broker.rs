@@ -11,7 +11,7 @@
 //!
 //! A call that is cancelled (the tool call's time is over) between intent and outcome still gets its outcome: effects run to their end in a task of their own.
 
-mod change;
+pub(crate) mod change;
 mod condition;
 pub mod cooldown;
 mod egress;
