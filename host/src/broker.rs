@@ -141,6 +141,7 @@ impl Shared {
 
     /// Tells that the model asked for something that no skill declares.
     pub fn undeclared(&self, call: &str, tool: &str, code: &str, reason: &str) {
+        tracing::info!(tool = &*self.redactor.text(tool), call = "", verdict = "deny", code, "decided");
         let verdict = Verdict::Deny { code: code.to_owned(), reason: reason.to_owned() };
         let took = Duration::ZERO;
         self.observer.tell(&Event::Decided { call: call.to_owned(), what: tool.to_owned(), tier: None, action: None, verdict, took });

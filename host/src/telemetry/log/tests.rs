@@ -1,6 +1,6 @@
 use std::{
     io,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use infraagent_api::agent::{LogLevel, Observability};
@@ -14,16 +14,20 @@ use crate::{audit::Redactor, telemetry::Subject};
 struct Logged {
     text: Arc<Mutex<String>>,
     _guard: DefaultGuard,
+    /// One at a time: a place that logs for the first time while another subscriber is made may not see it.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Logged {
     fn start(levels: &str, format: Format) -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let text: Arc<Mutex<String>> = Arc::default();
         let write = Arc::clone(&text);
         let write = Arc::new(move |line: &str| write.lock().unwrap_or_else(PoisonError::into_inner).push_str(line));
         let levels = levels.parse::<Levels>().unwrap().or(LevelFilter::WARN);
         let subscriber = tracing_subscriber::registry().with(Lines::new(levels, format, false, write));
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+        Self { text, _guard: tracing::subscriber::set_default(subscriber), _alone: alone }
     }
 
     fn text(&self) -> String {
@@ -116,6 +120,17 @@ fn the_process_says_what_is_logged_and_the_agent_what_of_its_runs() {
     let logged = Logged::start("info", Format::Json);
     say_everything();
     assert_eq!(logged.messages(), ["error", "warn", "info"], "outside of runs the process alone decides");
+}
+
+#[test]
+fn the_constant_text_of_a_line_is_its_message() {
+    let logged = Logged::start("info", Format::Json);
+    let message = "no, this is";
+    tracing::info!(message, "this is the message");
+    tracing::info!(%message, count = 1, "so it is here");
+    let lines = logged.lines();
+    assert_eq!((lines[0]["message"].as_str(), lines[0]["text"].as_str()), (Some("this is the message"), Some(message)));
+    assert_eq!((lines[1]["message"].as_str(), lines[1]["text"].as_str()), (Some("so it is here"), Some(message)));
 }
 
 #[test]
