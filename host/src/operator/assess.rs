@@ -131,7 +131,10 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
                         }),
                         Ok(()) if allowance.nanos.is_some() && run.model.prices.is_none() => Some(Obstacle {
                             reason: "NoPrice",
-                            message: format!("a policy limits the cost per day, and `{}` has no price: add it to the ModelTierConfig", run.model.id()),
+                            message: format!(
+                                "a policy limits the cost per day, and `{}` has no price: add it to the ModelTierConfig",
+                                run.model.id()
+                            ),
                         }),
                         Ok(()) => None,
                     };

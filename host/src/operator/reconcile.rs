@@ -32,6 +32,7 @@ use super::{
 use crate::{
     audit,
     run::{dereference::cluster::selects, validate::SERVICE_ACCOUNT_PREFIX},
+    telemetry::metrics::operator::Controller,
 };
 
 /// When something that nobody announces may have changed.
@@ -74,7 +75,10 @@ pub(super) async fn reconcile_agent(agent: Arc<InfraAgent>, leader: Arc<Leader>)
     if agent.metadata.deletion_timestamp.is_some() || !leader.watches(&agent.namespace().unwrap_or_default()) {
         return Ok(Action::await_change());
     }
-    Look::new(&agent, &leader).go().await
+    let began = std::time::Instant::now();
+    let looked = Look::new(&agent, &leader).go().await;
+    leader.operator.metrics.reconciled(Controller::Agent, began.elapsed(), looked.is_ok());
+    looked
 }
 
 /// The shape that the queue wants.
@@ -232,7 +236,7 @@ impl<'a> Look<'a> {
             None => self.hand_over(&run).await?,
             Some(holder) if self.leader.replicas.is_dead(holder) => {
                 let verdict = Verdict::new("Interrupted", format!("the replica `{}` that executed it is gone", holder.lease));
-                close::close(&self.leader.operator, &run, &verdict).await?;
+                close::close(&self.leader.operator, Some(&self.agent), &run, &verdict).await?;
                 self.look_again(Duration::from_millis(50));
             }
             Some(_) => {}
@@ -284,7 +288,7 @@ impl<'a> Look<'a> {
             match next {
                 Next::End(run, verdict) => {
                     self.leader.slots.step_aside(&run.uid().unwrap_or_default());
-                    close::close(&self.leader.operator, &run, &verdict).await?;
+                    close::close(&self.leader.operator, Some(&self.agent), &run, &verdict).await?;
                 }
                 Next::Wait(run, until, why) => {
                     self.look_again_at(until);
@@ -454,7 +458,7 @@ pub(super) async fn orphans(leader: Arc<Leader>) {
                     format!("`spec.agentRef`: there is no InfraAgent `{}` in this namespace", run.spec.agent_ref),
                 ),
             };
-            if let Err(error) = close::close(&leader.operator, &run, &verdict).await {
+            if let Err(error) = close::close(&leader.operator, None, &run, &verdict).await {
                 tracing::warn!(%error, run = run.name_any(), "a run without an agent could not be closed yet");
             }
         }

@@ -5,10 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use infraagent_api::{
-    AgentRun, InfraAgentPolicy, ModelTierConfig,
-    model_tier::TierMapping,
-};
+use infraagent_api::{AgentRun, InfraAgentPolicy, ModelTierConfig, model_tier::TierMapping};
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use kube::{Api, ResourceExt as _, api::ListParams};
 use tokio::sync::Mutex;
@@ -84,7 +81,13 @@ impl Allowance {
 
 impl Spending {
     /// What the agents of the namespace have used today.
-    pub(super) async fn used(&self, client: &kube::Client, models: &[ModelTierConfig], namespace: &str, now: Timestamp) -> Result<Spent, kube::Error> {
+    pub(super) async fn used(
+        &self,
+        client: &kube::Client,
+        models: &[ModelTierConfig],
+        namespace: &str,
+        now: Timestamp,
+    ) -> Result<Spent, kube::Error> {
         let mut day = self.0.lock().await;
         let today = date(now);
         if day.date != Some(today) {
@@ -186,7 +189,8 @@ mod tests {
     }
 
     fn models() -> Vec<ModelTierConfig> {
-        let tier = json!({ "tier": "standard", "provider": "acme", "model": "m", "costPerMillionInput": "2", "costPerMillionOutput": "10" });
+        let tier =
+            json!({ "tier": "standard", "provider": "acme", "model": "m", "costPerMillionInput": "2", "costPerMillionOutput": "10" });
         vec![serde_json::from_value(json!({ "apiVersion": "core.infraagent.io/v1alpha1", "kind": "ModelTierConfig", "metadata": { "name": "default" }, "spec": { "tiers": [tier] } })).unwrap()]
     }
 
