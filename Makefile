@@ -25,6 +25,10 @@ demo: setup ## Run an agent against a shipped cluster snapshot with a recorded c
 demo-cluster: setup control-plane ## The same on a real Kubernetes API server, with a model that answers over HTTP; no key, no containers
 	@demo/run-cluster
 
+.PHONY: cluster
+cluster: setup control-plane ## Start a control plane with the operator's roles, a sample agent and a slow model, to try replicas by hand
+	@hack/cluster
+
 .PHONY: control-plane
 control-plane: ## Get Kubernetes' control plane for the tests (K8S=1.33.13 for another version)
 	@hack/control-plane get $(K8S)

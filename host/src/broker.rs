@@ -11,7 +11,7 @@
 //!
 //! A call that is cancelled (the tool call's time is over) between intent and outcome still gets its outcome: effects run to their end in a task of their own.
 
-mod change;
+pub(crate) mod change;
 mod condition;
 pub mod cooldown;
 mod egress;
@@ -141,6 +141,7 @@ impl Shared {
 
     /// Tells that the model asked for something that no skill declares.
     pub fn undeclared(&self, call: &str, tool: &str, code: &str, reason: &str) {
+        tracing::info!(tool = &*self.redactor.text(tool), call = "", verdict = "deny", code, "decided");
         let verdict = Verdict::Deny { code: code.to_owned(), reason: reason.to_owned() };
         let took = Duration::ZERO;
         self.observer.tell(&Event::Decided { call: call.to_owned(), what: tool.to_owned(), tier: None, action: None, verdict, took });

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod crds;
+pub mod operator;
 pub mod run;
 pub mod skill;
 
@@ -25,6 +26,8 @@ struct Cli {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Run agents continuously, as a replica of the operator
+    Operator(Box<operator::Args>),
     /// Run one agent once
     Run(Box<run::Args>),
     /// Work with skills: make, build, inspect and check them
@@ -48,8 +51,11 @@ enum Command {
 /// Parses the arguments, starts logging, runs the subcommand, and turns its end into an exit code.
 pub async fn main() -> ExitCode {
     let Cli { log, command } = Cli::parse();
-    log::start(&log, LevelFilter::WARN);
+    // Who watches a service wants to know what it does; who types a command wants its output.
+    let severity = if matches!(command, Command::Operator(_)) { LevelFilter::INFO } else { LevelFilter::WARN };
+    log::start(&log, severity);
     let result = match command {
+        Command::Operator(args) => operator::main(*args).await,
         Command::Run(args) => run::main(*args).await,
         Command::Skill(command) => skill::main(command).await,
         Command::Audit(command) => audit::main(command),

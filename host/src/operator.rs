@@ -1,1 +1,146 @@
-//! x
+//! The operator: every replica executes runs, one of them leads.
+//!
+//! AgentRuns are the queue. The leader ([`lead`]) decides which run is next, under the limits, and assigns it to a replica; the replica ([`hold`]) executes it
+//! with the same code as `infraagent run`. Nothing that matters is in memory only: what a leader knows it reads again, and every write is conditioned on what
+//! it was decided on, so two leaders do no more harm than one.
+//!
+//! # Guarantees
+//!
+//! * An agent has at most one run that is assigned (`status.activeRun`), whoever leads.
+//! * A run is executed by one replica, once. What it intended stands in its record before it happens, and nothing of it is tried again by anybody.
+//! * Every run ends. If its replica is gone, the leader closes it as Failed (`Interrupted`); what was intended and has no outcome becomes `unknown`, unless the
+//!   cluster shows what happened.
+//! * A replica that cannot be sure of its Lease changes nothing. The leader waits until the Lease has run out and an effect that began before must have ended.
+//!
+//! # Assumptions
+//!
+//! * The boot-time clocks of two machines run equally fast, within a fraction of a Lease's duration. What time of day they show does not matter.
+//! * The API server orders the writes of one object (resourceVersion), as Kubernetes promises.
+//!
+//! # Caveats
+//!
+//! * A process that is frozen exactly between its last look at the fence and the write to the socket, for longer than an effect may take, sends a change late. It
+//!   then still carries the uid and resourceVersion of its target, and its intent is in the record.
+//! * In a failover the limit of runs per cluster may be exceeded by what the old leader had assigned.
+//!
+//! # Errors
+//!
+//! * A conflict means that somebody else wrote: a holder stops, a leader reads again.
+//! * If the API server is away nothing is changed; runs wait for their record until their own time is over, and are closed when it is back.
+
+mod account;
+mod assess;
+mod assign;
+mod close;
+mod conditions;
+mod drain;
+mod evidence;
+mod execution;
+mod heartbeat;
+mod hold;
+pub mod keys;
+mod lead;
+mod leader;
+mod reconcile;
+mod replicas;
+mod settings;
+mod slots;
+mod statuses;
+
+use std::sync::Arc;
+
+use infraagent_api::AgentRun;
+use tokio::sync::watch;
+
+pub use self::settings::{Settings, Timings};
+use crate::{
+    audit::AuditKey,
+    clock::Clock,
+    run::{connection::Connection, workshop::Workshop},
+    skill::source::Sources,
+};
+
+/// Set to `true` on a run, it ends the run.
+pub const CANCEL: &str = "infraagent.io/cancel";
+/// Set on an agent, it starts a run.
+pub const RUN_NOW: &str = "infraagent.io/run-now";
+/// Who writes, in managed fields.
+const MANAGER: &str = "infraagent";
+/// The runs that are not over. A run without a phase matches too.
+const NOT_OVER: &str = "status.phase!=Succeeded,status.phase!=Failed,status.phase!=Escalated,status.phase!=Blocked";
+
+/// What every part of this process shares.
+pub struct Operator {
+    /// How long things take and how many there may be.
+    pub settings: Settings,
+    /// The cluster.
+    pub connection: Connection,
+    /// For watches: no time limit on an answer.
+    pub watching: kube::Client,
+    /// What time it is.
+    pub clock: Clock,
+    /// What runs share in front of the sandbox.
+    pub workshop: Workshop,
+    /// Where skills come from.
+    pub skills: Sources,
+    /// Signs records.
+    pub key: Arc<AuditKey>,
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operator").field("settings", &self.settings).field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+/// Why the operator ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The keys cannot be had.
+    #[error("the Secret `{0}` cannot be read or created: {1}")]
+    Keys(String, String),
+    /// This replica has no Lease, so it may hold nothing.
+    #[error("the Lease of this replica in namespace `{namespace}` cannot be created: {message}")]
+    NoLease {
+        /// The operator's namespace.
+        namespace: String,
+        /// Why not, and what to do.
+        message: String,
+    },
+    /// Somebody took the Lease away.
+    #[error("the Lease `{0}` of this replica is gone: it changes nothing any more and must be started again")]
+    LeaseLost(String),
+}
+
+/// Runs a replica until `shutdown` says so; then it drains.
+pub async fn run(operator: Arc<Operator>, shutdown: watch::Receiver<bool>) -> Result<(), Error> {
+    let heartbeat = heartbeat::Heartbeat::start(&operator).await?;
+    let (tenure, lease) = (heartbeat.tenure(), heartbeat.lease().clone());
+    let holder = Arc::new(hold::Holder::new(Arc::clone(&operator), lease.clone(), Arc::clone(&tenure)));
+    let (leave, left) = watch::channel(false);
+    let leading = tokio::spawn(leader::campaign(Arc::clone(&operator), lease, left));
+    let holding = tokio::spawn(Arc::clone(&holder).watch());
+    let mut asked = shutdown;
+    let ended = tokio::select! {
+        lost = heartbeat.lost() => Err(lost),
+        _ = asked.wait_for(|stop| *stop) => Ok(()),
+    };
+    leave.send_replace(true);
+    if let Err(error) = &ended {
+        tracing::error!(%error, "runs of this replica end now");
+        holder.abort();
+    } else {
+        drain::drain(&operator, &holder, &heartbeat).await;
+    }
+    holding.abort();
+    let _ = leading.await;
+    heartbeat.end().await;
+    ended
+}
+
+/// Namespace, name and uid of an object, for logs and requests.
+fn names(run: &AgentRun) -> (String, String, String) {
+    let metadata = &run.metadata;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    (text(&metadata.namespace), text(&metadata.name), text(&metadata.uid))
+}

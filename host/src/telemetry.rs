@@ -5,16 +5,30 @@
 //! | [`log`] | one line per thing that happened, on standard error, redacted |
 //! | [`metrics`] | counters for Prometheus, without any text of the world in a label |
 //! | [`health`] | whether the process lives and is ready, for the kubelet |
+//! | [`trace`] | spans of runs for an OpenTelemetry collector, without content |
+//! | [`run`] | all of it for one run: what whoever executes runs works with |
 //! | [`http`] | the two small servers for metrics and health |
 
 pub mod health;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod run;
+pub mod trace;
 
 use infraagent_api::{InfraAgent, agent::Observability};
 
-use crate::run::validate::RunIdentity;
+use self::{metrics::Metrics, trace::Traces};
+use crate::run::validate::{RunIdentity, ValidatedRun};
+
+/// What runs are told with. Clones tell the same.
+#[derive(Debug, Clone, Default)]
+pub struct Telemetry {
+    /// Counts them; none: nobody asks.
+    pub metrics: Option<Metrics>,
+    /// Traces them.
+    pub traces: Traces,
+}
 
 /// Which run is told about, and what its agent wants to be told.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,4 +59,26 @@ impl Subject {
             observability: agent.spec.observability.clone(),
         }
     }
+}
+
+impl From<&ValidatedRun> for Subject {
+    fn from(run: &ValidatedRun) -> Self {
+        Self {
+            namespace: run.agent.namespace.to_string(),
+            agent: run.agent.name.clone(),
+            agent_uid: run.agent.uid.clone(),
+            run: run.run.name.clone(),
+            uid: run.run.uid.clone(),
+            observability: run.observability.clone(),
+        }
+    }
+}
+
+/// The longest name in a label or attribute, in bytes.
+const MAX_LABEL: usize = 128;
+
+/// A name that somebody chose, such as a model's, so that it is a name for sure: ASCII letters, digits and a few marks, and not long.
+fn label(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_./:@+".contains(c) { c } else { '_' };
+    name.chars().map(plain).take(MAX_LABEL).collect()
 }

@@ -175,7 +175,7 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
         Some(Wire::Anthropic) => (StatusCode::BAD_REQUEST, anthropic::check(&headers, &question)),
         Some(Wire::OpenAi) => (StatusCode::BAD_REQUEST, openai::check(&headers, &question)),
     };
-    let next = {
+    let (next, pause) = {
         let mut state = shared.state();
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         state.seen.push(Seen {
@@ -184,8 +184,9 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
             body: question.clone(),
             refused: refused.as_ref().err().cloned(),
         });
-        if refused.is_ok() { state.next() } else { None }
+        (if refused.is_ok() { state.next(&question) } else { None }, state.script.pause)
     };
+    tokio::time::sleep(pause).await;
     let wire = wire.unwrap_or(Wire::OpenAi);
     if let Err(why) = refused {
         return error(wire, status, &why);
@@ -205,7 +206,11 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
 
 impl Progress {
     /// The next step, and which reply it is, from 1.
-    fn next(&mut self) -> Option<(Step, usize)> {
+    fn next(&mut self, question: &Value) -> Option<(Step, usize)> {
+        if self.script.per_conversation {
+            let said = question["messages"].as_array()?.iter().filter(|message| message["role"] == "assistant").count();
+            return Some((self.script.steps.get(said)?.clone(), said + 1));
+        }
         let step = self.script.steps.get(self.step)?.clone();
         self.step += 1;
         if matches!(step, Step::Reply(_)) {

@@ -79,6 +79,17 @@ impl AuditKey {
         Ok(Self(SigningKey::from_bytes(&seed)))
     }
 
+    /// From PKCS#8 PEM. None if it is something else.
+    pub fn from_pem(pem: &str) -> Option<Self> {
+        SigningKey::from_pkcs8_pem(pem).map(Self).ok()
+    }
+
+    /// The private and the public half in PEM. None if they cannot be encoded.
+    pub fn to_pem(&self) -> Option<(String, String)> {
+        let private = self.0.to_pkcs8_pem(LineEnding::LF).ok()?;
+        Some((private.to_string(), self.0.verifying_key().to_public_key_pem(LineEnding::LF).ok()?))
+    }
+
     /// Reads the key (PKCS#8 PEM), or makes one that only its owner can read. The public half is put beside it, as `<file>.pub`, if it is not there.
     pub fn load_or_create(path: &Path) -> Result<Self, Error> {
         let io = |source| Error::Io { path: path.to_owned(), source };

@@ -20,6 +20,7 @@ use std::{
 use anyhow::{Context as _, anyhow, bail};
 use clap::ArgGroup;
 use infraagent_api::{AgentRun, run::RunPhase};
+use tracing::Instrument as _;
 
 use self::{interrupt::Interrupt, prepare::World};
 use crate::{
@@ -35,6 +36,7 @@ use crate::{
         execute::SkillTools,
         lookup::Lookup,
         report::{
+            Conclusion,
             events::{self, Events},
             notice,
         },
@@ -44,6 +46,11 @@ use crate::{
         workshop::Workshop,
     },
     skill::cache::Cache,
+    telemetry::{
+        Subject, Telemetry,
+        run::RunTelemetry,
+        trace::{self, Traces},
+    },
 };
 
 /// Arguments of `infraagent run`.
@@ -94,6 +101,8 @@ pub struct Args {
     endpoints: endpoints::Flags,
     #[command(flatten)]
     compile: Flags,
+    #[command(flatten)]
+    traces: trace::Args,
     /// Print the complete AgentRun to standard output; the timeline goes to standard error
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Output>,
@@ -133,6 +142,13 @@ struct Prepared {
 
 /// Runs one agent once.
 pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    let traces = Traces::connect(&args.traces)?;
+    let ended = once(args, &Telemetry { metrics: None, traces: traces.clone() }).await;
+    traces.shutdown(trace::FAREWELL).await;
+    ended
+}
+
+async fn once(args: Args, telemetry: &Telemetry) -> anyhow::Result<ExitCode> {
     let compiler = Compiler::new(CompileLimits::from(args.compile));
     let memory = args.memory.clone();
     let interrupt = Interrupt::listen().context("signals cannot be listened to")?;
@@ -140,21 +156,31 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         ready = prepare::prepare(args) => ready?,
         signal = interrupt.clone().received() => bail!("interrupted by {signal} before anything was done"),
     };
-    let (prepared, components, world) = prepare::open(ready).await?;
+    let (mut prepared, components, world) = prepare::open(ready).await?;
+    let telling = telemetry.begin(&Subject::from(&*prepared.run));
+    telling.redact(&prepared.redactor);
+    prepared.observer = prepared.observer.and(telling.observer(&prepared.run));
+    let span = telling.span();
     let journal = Arc::clone(&prepared.journal);
-    let assembled = tokio::select! {
-        assembled = assemble(prepared, components, world, compiler, memory.as_deref()) => assembled,
-        signal = interrupt.clone().received() => Err(anyhow!("interrupted by {signal}")),
-    };
-    match assembled {
-        Ok((prepared, tools)) => conduct(prepared, &tools, interrupt).await,
-        Err(error) => {
-            if let Err(unclosed) = run::abandon(&journal, &format!("{error:#}")).await {
-                tracing::warn!(error = %unclosed, "the record could not be closed");
+    let held = async {
+        let assembled = telling.assemble(async {
+            tokio::select! {
+                assembled = assemble(prepared, components, world, compiler, memory.as_deref()) => assembled,
+                signal = interrupt.clone().received() => Err(anyhow!("interrupted by {signal}")),
             }
-            Err(error)
+        });
+        match assembled.await {
+            Ok((prepared, tools)) => conduct(prepared, &tools, interrupt, &telling).await,
+            Err(error) => {
+                telling.closed(RunPhase::Failed, "NotStarted");
+                if let Err(unclosed) = run::abandon(&journal, &format!("{error:#}")).await {
+                    tracing::warn!(error = %unclosed, "the record could not be closed");
+                }
+                Err(error)
+            }
         }
-    }
+    };
+    held.instrument(span).await
 }
 
 /// Loads the skills and puts the sandbox in front of the broker.
@@ -202,18 +228,21 @@ async fn assemble(
 }
 
 /// Holds the conversation, closes the record, and prints what was asked for.
-async fn conduct<T: Tools>(prepared: Prepared, tools: &T, interrupt: Interrupt) -> anyhow::Result<ExitCode> {
+async fn conduct<T: Tools>(prepared: Prepared, tools: &T, interrupt: Interrupt, telling: &RunTelemetry) -> anyhow::Result<ExitCode> {
     let Prepared { run, lookup: _, provider, observer, redactor, journal, record, output, events } = prepared;
-    let mut conclusion = run::execute(&run, &provider, tools, &observer, async { Stop::Signal(interrupt.received().await) }).await;
+    let conclusion = run::execute(&run, &provider, tools, &observer, async { Stop::Signal(interrupt.received().await) }).await;
     let phase = conclusion.phase;
-    let findings = journal.document().await.status.unwrap_or_default().findings;
-    let notices = notice::notices(&run, &conclusion, &findings);
-    events::log(&notices, &redactor);
-    if let Some(events) = events {
-        let sent = events.send(&notices, &redactor).await;
-        conclusion.escalated(&sent, &format!("told by Event on InfraAgent {}/{}", run.agent.namespace, run.agent.name));
-    }
-    run::close(&journal, conclusion).await.with_context(|| format!("the record `{record}` could not be closed"))?;
+    let report = async |mut conclusion: Conclusion| {
+        let findings = journal.document().await.status.unwrap_or_default().findings;
+        let notices = notice::notices(&run, &conclusion, &findings);
+        events::log(&notices, &redactor);
+        if let Some(events) = events {
+            let sent = events.send(&notices, &redactor).await;
+            conclusion.escalated(&sent, &format!("told by Event on InfraAgent {}/{}", run.agent.namespace, run.agent.name));
+        }
+        run::close(&journal, conclusion).await.with_context(|| format!("the record `{record}` could not be closed"))
+    };
+    telling.report(&conclusion.clone(), report(conclusion)).await?;
     match output {
         None => anstream::println!("  record: {}", escape_terminal(&record)),
         Some(output) => print(&journal.document().await, output)?,

@@ -308,7 +308,8 @@ impl<T: Tools> Talk<'_, T> {
         for group in calls.chunk_by(|a, b| self.only_reads(a) && self.only_reads(b)) {
             let reads = group.iter().all(|call| self.only_reads(call));
             let until = if reads { self.until } else { self.until + EFFECT_GRACE };
-            let together = stream::iter(group.iter().map(|call| self.call_one(call))).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
+            let calls: Vec<_> = group.iter().map(|call| self.call_one(call)).collect();
+            let together = stream::iter(calls).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
             results.extend(timeout_at(until.into(), together).await.map_err(|_| Abort::WallClock)?);
             if Instant::now() >= self.until {
                 return Err(Abort::WallClock);

@@ -296,6 +296,19 @@ fn conditions(run: &ValidatedRun, abort: Option<&Abort>, escalations: &[Escalati
         None => condition("Complete", true, "Completed", "the run ended with a report".to_owned()),
         Some(abort) => condition("Complete", false, abort.reason(), abort.to_string()),
     }];
+    conditions.extend(standing(run, now));
+    if let Some(first) = escalations.first() {
+        let more = if escalations.len() > 1 { format!(" (and {} more)", escalations.len() - 1) } else { String::new() };
+        let reason = if tally.sent > 0 { "Sent" } else { "NothingSent" };
+        conditions.push(condition(ESCALATED, tally.sent > 0, reason, format!("{}{more}", first.message)));
+    }
+    conditions
+}
+
+/// What stands whatever comes of a run: GuardrailsEffective and Supported.
+pub fn standing(run: &ValidatedRun, now: Timestamp) -> Vec<Condition> {
+    let condition = |kind: &str, holds: bool, reason: &str, message: String| condition(kind, holds, reason, message, now);
+    let mut conditions = Vec::new();
     let ineffective: Vec<_> = run
         .warnings
         .iter()
@@ -312,11 +325,6 @@ fn conditions(run: &ValidatedRun, abort: Option<&Abort>, escalations: &[Escalati
     } else {
         condition("Supported", false, "NotSupportedYet", listed("no effect yet: ", &run.unsupported))
     });
-    if let Some(first) = escalations.first() {
-        let more = if escalations.len() > 1 { format!(" (and {} more)", escalations.len() - 1) } else { String::new() };
-        let reason = if tally.sent > 0 { "Sent" } else { "NothingSent" };
-        conditions.push(condition(ESCALATED, tally.sent > 0, reason, format!("{}{more}", first.message)));
-    }
     conditions
 }
 

@@ -32,6 +32,7 @@ pub const SKILL: &str = "skill";
 
 /// How a program logs.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Which lines are logged to standard error: error, warn, info, debug, trace or off, also by target (`info,skill=debug`)
     ///

@@ -18,3 +18,4 @@ mod rules;
 #[expect(dead_code, reason = "shared with the sandbox's own tests, which use all of it")]
 #[path = "../../sandbox/tests/support/mod.rs"]
 mod support;
+mod telling;

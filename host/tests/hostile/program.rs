@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The command for a run in this folder; everything that it reads is there.
-fn run(folder: &Path, number: usize) -> (Command, std::path::PathBuf) {
+pub fn run(folder: &Path, number: usize) -> (Command, std::path::PathBuf) {
     let record = folder.join(format!("{number}.agentrun.yaml"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_infraagent"));
     command.current_dir(folder).env("XDG_CACHE_HOME", folder.join("cache")).env("HOME", folder).arg("run");
@@ -39,7 +39,7 @@ fn run(folder: &Path, number: usize) -> (Command, std::path::PathBuf) {
 }
 
 /// Everything that a run of one agent with one skill needs.
-fn prepare(folder: &Path, guest: &Guest) {
+pub fn prepare(folder: &Path, guest: &Guest) {
     let at = |name: &str| folder.join(name);
     let mut alone = agent("automate-destructive");
     alone["spec"]["skills"] = json!([{ "name": "hostile" }]);
@@ -53,7 +53,7 @@ fn prepare(folder: &Path, guest: &Guest) {
 }
 
 /// The model calls the tool twice in each of so many turns.
-fn converse(folder: &Path, turns: usize) {
+pub fn converse(folder: &Path, turns: usize) {
     let turn = json!({ "reply": { "calls": [{ "name": "work", "arguments": {} }, { "name": "work", "arguments": {} }] } });
     let mut turns = vec![turn; turns];
     turns.push(json!({ "reply": { "text": "Done." } }));

@@ -1,6 +1,6 @@
 //! What a model server says: the layout of recorded conversations, with faults between the replies.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,6 +12,10 @@ use super::Fault;
 pub struct Script {
     /// In order.
     pub steps: Vec<Step>,
+    /// Every conversation gets all the steps: which one is next is how often the model has spoken in it. Else all conversations share them.
+    pub per_conversation: bool,
+    /// How long the model thinks before each reply.
+    pub pause: Duration,
 }
 
 /// What a request gets.
@@ -28,6 +32,10 @@ pub enum Step {
 struct Document {
     #[serde(rename = "conversation", default)]
     _version: u32,
+    #[serde(rename = "perConversation", default)]
+    per_conversation: bool,
+    #[serde(rename = "pauseMs", default)]
+    pause: u64,
     turns: Vec<Turn>,
 }
 
@@ -115,18 +123,29 @@ pub struct Usage {
 impl Script {
     /// Replies and nothing else.
     pub fn replies(replies: impl IntoIterator<Item = Reply>) -> Self {
-        Self { steps: replies.into_iter().map(Step::Reply).collect() }
+        Self { steps: replies.into_iter().map(Step::Reply).collect(), ..Self::default() }
+    }
+
+    /// The same for every conversation.
+    pub fn for_each_conversation(self) -> Self {
+        Self { per_conversation: true, ..self }
+    }
+
+    /// The same, with time to think before each reply.
+    pub fn slow(self, pause: Duration) -> Self {
+        Self { pause, ..self }
     }
 
     /// From YAML or JSON.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let Document { _version, turns } = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        let Document { _version, per_conversation, pause, turns } = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         let step = |(at, Turn { _note, _request, reply, fault })| match (reply, fault) {
             (Some(reply), None) => Ok(Step::Reply(reply)),
             (None, Some(fault)) => Ok(Step::Fault(fault)),
             (Some(_), Some(_)) | (None, None) => Err(format!("turn {}: write either `reply` or `fault`", at + 1)),
         };
-        Ok(Self { steps: turns.into_iter().enumerate().map(step).collect::<Result<_, _>>()? })
+        let steps = turns.into_iter().enumerate().map(step).collect::<Result<_, _>>()?;
+        Ok(Self { steps, per_conversation, pause: Duration::from_millis(pause) })
     }
 
     /// From a file.

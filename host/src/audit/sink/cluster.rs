@@ -33,6 +33,9 @@ use tokio::{
     sync::{Mutex, OwnedMutexGuard},
     time::{Instant, sleep, timeout},
 };
+use tracing::Instrument as _;
+
+use crate::telemetry::metrics::Metrics;
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -53,6 +56,7 @@ pub struct ClusterSink {
     target: Target,
     /// Held during a write, also when whoever asked for it has gone.
     known: Arc<Mutex<Known>>,
+    metrics: Option<Metrics>,
 }
 
 #[derive(Clone)]
@@ -190,7 +194,13 @@ impl ClusterSink {
     fn holding(client: kube::Client, namespace: &str, name: &str, uid: &str, resource_version: String) -> Self {
         let target = Target { client, namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() };
         let known = Known { resource_version, status: Value::Null, unanswered: Vec::new(), unsure: false, version: 0, lost: None };
-        Self { target, known: Arc::new(Mutex::new(known)) }
+        Self { target, known: Arc::new(Mutex::new(known)), metrics: None }
+    }
+
+    /// The same, and each write is counted.
+    #[must_use]
+    pub fn counted(self, metrics: Metrics) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 
     /// Namespace and name.
@@ -205,7 +215,12 @@ impl ClusterSink {
         let known = Arc::clone(&self.known).lock_owned().await;
         let target = self.target.clone();
         // A request on its way is seen to its end, whatever becomes of whoever asked: else nobody would know what stands there.
-        Ok(tokio::spawn(async move { target.write(known, version, status, last).await }).await??)
+        let began = Instant::now();
+        let written = tokio::spawn(async move { target.write(known, version, status, last).await }.in_current_span()).await?;
+        if let Some(metrics) = &self.metrics {
+            metrics.record_written(began.elapsed(), written.is_ok());
+        }
+        Ok(written?)
     }
 }
 

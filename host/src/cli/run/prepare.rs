@@ -76,6 +76,7 @@ pub(super) async fn prepare(args: Args) -> anyhow::Result<Ready> {
         memory: _,
         endpoints,
         compile: _,
+        traces: _,
         output,
     } = args;
     let connection = match kubeconfig {

@@ -147,7 +147,7 @@ async fn policies(client: &kube::Client, namespace: &str) -> Result<Vec<InfraAge
 }
 
 /// Whether a policy binds the agents of a namespace with these labels. Without a selector it binds all.
-fn selects(policy: &InfraAgentPolicy, labels: &std::collections::BTreeMap<String, String>) -> Result<bool, Error> {
+pub fn selects(policy: &InfraAgentPolicy, labels: &std::collections::BTreeMap<String, String>) -> Result<bool, Error> {
     let Some(selector) = policy.spec.namespace_selector.clone() else { return Ok(true) };
     let wrong = |message: String| Error::Selector { policy: policy.metadata.name.clone().unwrap_or_default(), message };
     Ok(Selector::try_from(selector).map_err(|error| wrong(error.to_string()))?.matches(labels))

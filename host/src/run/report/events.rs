@@ -59,8 +59,8 @@ pub fn log(notices: &[Notice], redactor: &Redactor) {
         let message = redactor.text(message);
         match rule {
             ReportRule::Silent => {}
-            ReportRule::Log | ReportRule::Notify => tracing::info!(reason, %message, "run"),
-            ReportRule::Escalate => tracing::warn!(reason, %message, "run"),
+            ReportRule::Log | ReportRule::Notify => tracing::info!(reason, text = &*message, "run"),
+            ReportRule::Escalate => tracing::warn!(reason, text = &*message, "run"),
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::{
     io,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use infraagent_api::agent::{LogLevel, Observability};
@@ -14,16 +14,20 @@ use crate::{audit::Redactor, telemetry::Subject};
 struct Logged {
     text: Arc<Mutex<String>>,
     _guard: DefaultGuard,
+    /// One at a time: a place that logs for the first time while another subscriber is made may not see it.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Logged {
     fn start(levels: &str, format: Format) -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let text: Arc<Mutex<String>> = Arc::default();
         let write = Arc::clone(&text);
         let write = Arc::new(move |line: &str| write.lock().unwrap_or_else(PoisonError::into_inner).push_str(line));
         let levels = levels.parse::<Levels>().unwrap().or(LevelFilter::WARN);
         let subscriber = tracing_subscriber::registry().with(Lines::new(levels, format, false, write));
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
+        Self { text, _guard: tracing::subscriber::set_default(subscriber), _alone: alone }
     }
 
     fn text(&self) -> String {

@@ -16,13 +16,11 @@ use crate::{
         tools::Why,
         validate::ValidatedRun,
     },
-    telemetry::Subject,
+    telemetry::{Subject, label},
 };
 
 /// The value of `action` for what claims no action of a sheet.
 const NO_ACTION: &str = "none";
-/// The longest name of a model in a label, in bytes.
-const MAX_MODEL: usize = 128;
 
 /// Counts one run from begin to end. Dropping it says that this replica no longer executes the run.
 #[derive(Debug)]
@@ -57,6 +55,11 @@ impl Metrics {
 }
 
 impl RunMetrics {
+    /// Counts nothing.
+    pub fn silent() -> Self {
+        Self { metrics: None, agent: String::new(), namespace: String::new(), began: Instant::now() }
+    }
+
     /// Counts what happens in this run.
     pub fn observer(&self, run: &ValidatedRun) -> Observer {
         let Some(metrics) = self.metrics.clone() else { return Observer::silent() };
@@ -64,7 +67,7 @@ impl RunMetrics {
             metrics,
             agent: self.agent.clone(),
             namespace: self.namespace.clone(),
-            model: model(&run.model.id()),
+            model: label(&run.model.id()),
             prices: run.model.prices,
             actions: run
                 .skills
@@ -185,10 +188,4 @@ const fn reason(cause: Cause) -> &'static str {
         Cause::Failure => "failure",
         Cause::Success => "success",
     }
-}
-
-/// The name of a model as a label: an administrator chose it, and it stays in bounds.
-fn model(id: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_./:@+".contains(c) { c } else { '_' };
-    id.chars().map(plain).take(MAX_MODEL).collect()
 }

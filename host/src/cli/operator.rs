@@ -1,0 +1,170 @@
+//! `infraagent operator`: one replica of the operator, until it gets SIGTERM.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use infraagent_guard::name::Namespace;
+use kube::{
+    Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+
+use crate::{
+    clock::Clock,
+    compile::{CompileLimits, Compiler, Flags},
+    operator::{self, Operator, Settings, Timings, keys},
+    run::{connection::Connection, workshop::Workshop},
+    skill::{cache::Cache, source::Sources},
+};
+
+/// Arguments of `infraagent operator`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  infraagent operator                                        # in a pod, with the pod's ServiceAccount
+  infraagent operator --kubeconfig operator.kubeconfig --bundled-skills ./skills
+  kubectl annotate infraagent/forge infraagent.io/run-now=true           # start a run now
+  kubectl annotate agentrun/forge-1a2b3c4d-5678 infraagent.io/cancel=true    # end it
+
+Every replica executes runs; one of them, by the Lease `infraagent-leader`, assigns them. Start as many as you like.
+What it needs in the cluster: `infraagent crds`, and deploy/rbac.yaml and deploy/admission.yaml of the release.
+Exit codes: 0 it was told to end and did, 2 it could not start or lost its Lease.")]
+pub struct Args {
+    /// Kubeconfig of the cluster [default: that of the pod it runs in]
+    #[arg(long, value_name = "FILE", env = "INFRAAGENT_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME", requires = "kubeconfig", env = "INFRAAGENT_CONTEXT")]
+    context: Option<String>,
+    /// Namespace of the Leases, of the keys and of the Secrets of models
+    #[arg(long, value_name = "NAME", default_value = "infraagent-system", env = "INFRAAGENT_OPERATOR_NAMESPACE")]
+    operator_namespace: String,
+    /// Look after agents of these namespaces only; comma-separated [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', env = "INFRAAGENT_WATCH_NAMESPACES")]
+    watch_namespaces: Vec<String>,
+    /// What this replica is called [default: the name of the pod or machine]
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    identity: Option<String>,
+    /// Folder of components that agents name with `source: bundled`
+    #[arg(long, value_name = "DIR", env = "INFRAAGENT_BUNDLED_SKILLS")]
+    bundled_skills: Option<PathBuf>,
+    /// Most runs at a time in the whole cluster
+    #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), env = "INFRAAGENT_MAX_CONCURRENT_RUNS")]
+    max_concurrent_runs: u32,
+    /// How long a replica or leader may be silent until others take its place
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, env = "INFRAAGENT_LEASE_DURATION")]
+    lease_duration: Duration,
+    /// The longest that one change may take; at most half of --lease-duration
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, env = "INFRAAGENT_EFFECT_TIMEOUT")]
+    effect_timeout: Duration,
+    /// How long runs may go on after SIGTERM
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, env = "INFRAAGENT_DRAIN_TIMEOUT")]
+    drain_timeout: Duration,
+    /// How long the first retry of a failed run waits; each further one waits twice as long
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, env = "INFRAAGENT_RETRY_PAUSE")]
+    retry_pause: Duration,
+    /// Folder that keeps compiled skills [default: they are compiled once per process]
+    #[arg(long, value_name = "DIR", env = "INFRAAGENT_CACHE_DIR")]
+    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    compile: Flags,
+}
+
+/// A duration as Kubernetes writes it, such as `30s` or `1m30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<infraagent_api::GoDuration>().map(|duration| duration.as_std()).map_err(|error| error.to_string())
+}
+
+/// Runs a replica.
+pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
+    let Args {
+        kubeconfig,
+        context,
+        operator_namespace,
+        watch_namespaces,
+        identity,
+        bundled_skills,
+        max_concurrent_runs,
+        lease_duration,
+        effect_timeout,
+        drain_timeout,
+        retry_pause,
+        cache_dir,
+        compile,
+    } = args;
+    let timings = Timings::new(lease_duration, effect_timeout, drain_timeout)?;
+    let shutdown = told_to_end().context("signals cannot be listened to")?;
+    let config = match kubeconfig {
+        Some(path) => {
+            let shown = path.display().to_string();
+            let file = Kubeconfig::read_from(&path).with_context(|| format!("cannot read the kubeconfig `{shown}`"))?;
+            let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+            Config::from_custom_kubeconfig(file, &options).await.with_context(|| format!("the kubeconfig `{shown}` cannot be used"))?
+        }
+        None => Config::incluster().context("this is no pod of a cluster: name a kubeconfig with --kubeconfig")?,
+    };
+    let operator_namespace = Namespace::parse(&operator_namespace).context("--operator-namespace")?;
+    let mut watching = config.clone();
+    // A watch is silent for as long as nothing changes.
+    watching.read_timeout = None;
+    let watching = kube::Client::try_from(watching).context("the cluster cannot be connected to")?;
+    let mut connection = Connection::open(config, operator_namespace).await?;
+    connection.effect = timings.effect;
+    let keys = keys::keys(&connection.client, connection.operator_namespace.as_str()).await?;
+    let cache = match cache_dir {
+        Some(folder) => Some(Cache::with_key(&folder, keys.cache).with_context(|| format!("--cache-dir {}", folder.display()))?),
+        None => None,
+    };
+    let identity = match identity {
+        Some(identity) if !identity.trim().is_empty() => identity,
+        Some(_) => bail!("--identity must not be empty"),
+        None => machine(),
+    };
+    let settings = Settings {
+        identity,
+        namespaces: watch_namespaces,
+        max_concurrent: usize::try_from(max_concurrent_runs).unwrap_or(usize::MAX),
+        retry_pause,
+        timings,
+    };
+    let operator = Operator {
+        settings,
+        skills: Sources::new(bundled_skills, connection.client.clone()),
+        connection,
+        watching,
+        clock: Clock::system(),
+        workshop: Workshop::new(Compiler::new(CompileLimits::from(compile)), cache),
+        key: keys.audit,
+    };
+    operator::run(Arc::new(operator), shutdown).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The name of the machine, where it has one that can be asked for.
+fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "replica".to_owned() } else { name.trim().to_owned() }
+}
+
+/// True after SIGTERM or SIGINT. A second one ends the process at once.
+fn told_to_end() -> std::io::Result<watch::Receiver<bool>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let (tell, told) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            let code = tokio::select! {
+                _ = interrupt.recv() => 130,
+                _ = terminate.recv() => 143,
+            };
+            if *tell.borrow() {
+                std::process::exit(code);
+            }
+            tell.send_replace(true);
+        }
+    });
+    Ok(told)
+}

@@ -1,0 +1,165 @@
+//! Which run of an agent is next: pure. The caller carries it out, each step under the condition that nothing has changed since.
+
+use std::{sync::Arc, time::Duration};
+
+use infraagent_api::{
+    AgentRun, InfraAgent,
+    run::{RECORD_VERSION, RunPhase},
+};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt as _;
+
+use super::{CANCEL, close::Verdict};
+
+/// How long a run without a due time may wait.
+const WITHOUT_DEADLINE: Duration = Duration::from_secs(600);
+
+/// What is to be done with a waiting run.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Next {
+    /// It ends without having begun.
+    End(Arc<AgentRun>, Verdict),
+    /// It could begin.
+    Begin(Arc<AgentRun>),
+    /// It waits until then.
+    Wait(Arc<AgentRun>, Timestamp, &'static str),
+}
+
+/// The waiting runs of an agent, oldest first, each with what is to be done with it. At most one begins.
+pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<Arc<AgentRun>>, retry_pause: Duration, now: Timestamp) -> Vec<Next> {
+    waiting.sort_by_key(|run| (created(run), run.name_any()));
+    let mut begins = false;
+    let mut all = Vec::new();
+    for run in waiting {
+        // A run of a newer layout is for a newer replica.
+        if run.spec.record_version > RECORD_VERSION {
+            continue;
+        }
+        let created = created(&run);
+        let deadline = after(created, agent.spec.starting_deadline.as_ref().map_or(WITHOUT_DEADLINE, |deadline| deadline.as_std()));
+        let pause = after(created, backoff(&run, retry_pause));
+        if run.annotations().get(CANCEL).is_some_and(|value| value == "true") {
+            all.push(Next::End(run, Verdict::new("Cancelled", "cancelled by the annotation infraagent.io/cancel before it began")));
+        } else if run.spec.agent_uid.as_ref().is_some_and(|uid| agent.metadata.uid.as_ref() != Some(uid)) {
+            all.push(Next::End(
+                run,
+                Verdict::new("AgentReplaced", "its InfraAgent was deleted, and created anew: create another AgentRun"),
+            ));
+        } else if now >= deadline.max(pause) {
+            all.push(Next::End(run, overdue(agent)));
+        } else if now < pause {
+            all.push(Next::Wait(run, pause, "BackOff"));
+        } else if !begins {
+            begins = true;
+            all.push(Next::Begin(run));
+        } else {
+            all.push(Next::Wait(run, deadline, "AgentBusy"));
+        }
+    }
+    all
+}
+
+/// A retry waits, longer with every attempt.
+fn backoff(run: &AgentRun, pause: Duration) -> Duration {
+    match u32::try_from(run.spec.attempt).unwrap_or(1) {
+        0 | 1 => Duration::ZERO,
+        attempt => pause.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(2))),
+    }
+}
+
+fn overdue(agent: &InfraAgent) -> Verdict {
+    let deadline = agent.spec.starting_deadline.as_ref().map_or_else(|| "10m".to_owned(), ToString::to_string);
+    Verdict::new(
+        "RateLimited",
+        format!("it could not begin within its starting deadline ({deadline}); the condition Assigned says what it waited for"),
+    )
+}
+
+fn after(time: Timestamp, wait: Duration) -> Timestamp {
+    SignedDuration::try_from(wait).ok().and_then(|wait| time.checked_add(wait).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// When it was created.
+pub(super) fn created(run: &AgentRun) -> Timestamp {
+    run.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
+/// A run that nobody holds yet.
+pub(super) fn is_waiting(run: &AgentRun) -> bool {
+    let status = run.status.as_ref();
+    let phase = status.and_then(|status| status.phase).unwrap_or_default();
+    phase == RunPhase::Pending && status.is_none_or(|status| status.holder.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn agent(spec: Value) -> InfraAgent {
+        let mut whole = json!({ "description": "d", "schedule": { "interval": "1h" }, "skills": [{ "name": "s" }], "environmentRef": "e" });
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        serde_json::from_value(json!({ "apiVersion": "core.infraagent.io/v1alpha1", "kind": "InfraAgent", "metadata": { "name": "a", "uid": "u" }, "spec": whole })).unwrap()
+    }
+
+    fn run(name: &str, second: i64, spec: Value, annotations: Value) -> Arc<AgentRun> {
+        let mut whole = json!({ "agentRef": "a", "environmentRef": "e", "trigger": "manual" });
+        whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+        let time = at(second).to_string();
+        let metadata = json!({ "name": name, "uid": name, "creationTimestamp": time, "annotations": annotations });
+        Arc::new(
+            serde_json::from_value(
+                json!({ "apiVersion": "core.infraagent.io/v1alpha1", "kind": "AgentRun", "metadata": metadata, "spec": whole }),
+            )
+            .unwrap(),
+        )
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn told(agent: &InfraAgent, runs: Vec<Arc<AgentRun>>, now: i64) -> Vec<String> {
+        let shown = |next: Next| match next {
+            Next::End(run, verdict) => format!("end {} {}", run.name_any(), verdict.reason),
+            Next::Begin(run) => format!("begin {}", run.name_any()),
+            Next::Wait(run, until, why) => format!("wait {} {} {why}", run.name_any(), until.as_second()),
+        };
+        next(agent, runs, Duration::from_secs(10), at(now)).into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn the_oldest_run_begins_and_the_others_wait() {
+        let runs = vec![run("b", 2, json!({}), json!({})), run("a", 1, json!({}), json!({}))];
+        assert_eq!(told(&agent(json!({})), runs, 3), ["begin a", "wait b 602 AgentBusy"]);
+    }
+
+    #[test]
+    fn what_cannot_begin_any_more_ends_with_its_reason() {
+        let late = agent(json!({ "startingDeadline": "5s" }));
+        let plain = |name| run(name, 1, json!({}), json!({}));
+        assert_eq!(told(&late, vec![plain("a")], 5), ["begin a"]);
+        assert_eq!(told(&late, vec![plain("a")], 6), ["end a RateLimited"]);
+        assert_eq!(told(&agent(json!({})), vec![plain("a")], 601), ["end a RateLimited"]);
+        let cancelled = run("c", 1, json!({}), json!({ CANCEL: "true" }));
+        let not = run("n", 2, json!({}), json!({ CANCEL: "false" }));
+        assert_eq!(told(&late, vec![cancelled, not], 3), ["end c Cancelled", "begin n"]);
+        let foreign = run("f", 1, json!({ "agentUid": "other" }), json!({}));
+        assert_eq!(told(&late, vec![foreign, run("o", 2, json!({ "agentUid": "u" }), json!({}))], 3), ["end f AgentReplaced", "begin o"]);
+    }
+
+    #[test]
+    fn a_retry_waits_longer_with_every_attempt_and_lets_others_begin() {
+        let retry = |attempt: i32| run("r", 100, json!({ "retryOf": "x", "attempt": attempt }), json!({}));
+        assert_eq!(told(&agent(json!({})), vec![retry(2)], 109), ["wait r 110 BackOff"]);
+        assert_eq!(told(&agent(json!({})), vec![retry(2)], 110), ["begin r"]);
+        assert_eq!(told(&agent(json!({})), vec![retry(4), run("o", 101, json!({}), json!({}))], 139), ["wait r 140 BackOff", "begin o"]);
+    }
+
+    #[test]
+    fn a_run_of_a_newer_layout_is_left_to_a_newer_replica() {
+        let newer = run("n", 1, json!({ "recordVersion": RECORD_VERSION + 1 }), json!({}));
+        assert_eq!(told(&agent(json!({})), vec![newer, run("o", 2, json!({}), json!({}))], 3), ["begin o"]);
+    }
+}

@@ -1,0 +1,227 @@
+//! Executes one assigned run, with the code of `infraagent run`: take the record, dereference, validate, assemble, converse, report, close.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use infraagent_api::{AgentRun, ModelTierConfig, agent::ResolvedSkill, names::Mode, run::Holder};
+use jiff::Timestamp;
+use kube::Resource as _;
+use secrecy::ExposeSecret as _;
+use tokio::sync::watch;
+
+use super::{Operator, names};
+use crate::{
+    audit::{self, ClusterSink, Journal, Redactor, Setup, Sink},
+    broker::{
+        cooldown::Cooldowns,
+        executor::Executor,
+        fence::{Fence, Tenure},
+        http::Secrets,
+    },
+    llm::Provider,
+    run::{
+        self,
+        assemble::{self, Parts},
+        dereference::{
+            Component,
+            cluster::{Governing, Reader},
+            secrets,
+        },
+        event::Observer,
+        lookup::Lookup,
+        report::{
+            events::{self, Events},
+            notice,
+        },
+        stop::Stop,
+        validate::{self, Inputs, RunIdentity, SecretKey, SkillInput, ValidatedRun},
+    },
+};
+
+/// The record of the run is still open, and somebody has to close it.
+#[derive(Debug)]
+pub(super) struct Unclosed {
+    /// What stood in the way.
+    pub(super) why: String,
+}
+
+/// Everything that was found before the record is opened.
+struct Ready {
+    validated: Arc<ValidatedRun>,
+    governing: Governing,
+    maker: Maker,
+    reader: Reader,
+    components: Vec<Component>,
+    credentials: Secrets,
+    provider: Provider,
+    redactor: Arc<Redactor>,
+}
+
+/// Makes the run of documents, again whenever one of them changes.
+#[derive(Clone)]
+struct Maker {
+    order: AgentRun,
+    models: Vec<ModelTierConfig>,
+    skills: Vec<SkillInput>,
+    cluster: String,
+}
+
+impl Maker {
+    /// The error says what is wrong, and what to do.
+    fn make(&self, governing: Governing) -> Result<ValidatedRun, String> {
+        let Governing { mut agent, environment, policies } = governing;
+        let (_, name, uid) = names(&self.order);
+        let spec = &self.order.spec;
+        if spec.agent_uid.as_ref().is_some_and(|uid| agent.metadata.uid.as_ref() != Some(uid)) {
+            return Err(format!("`spec.agentUid`: InfraAgent `{}` was deleted, and created anew: create another AgentRun", spec.agent_ref));
+        }
+        if spec.environment_ref != agent.spec.environment_ref {
+            return Err(format!(
+                "`spec.environmentRef` is `{}`, and InfraAgent `{}` works in `{}`: create an AgentRun that names that one",
+                spec.environment_ref, spec.agent_ref, agent.spec.environment_ref
+            ));
+        }
+        // A shadow run of a live agent changes nothing, nor does any run of a shadow agent.
+        if spec.mode == Mode::Shadow {
+            agent.spec.mode = Mode::Shadow;
+        }
+        let (models, skills, cluster) = (self.models.clone(), self.skills.clone(), self.cluster.clone());
+        let inputs = Inputs { agent, environment, models, policies, skills, cluster, run: RunIdentity { name, uid } };
+        let run = validate::validate(inputs).map_err(|error| error.to_string())?;
+        match &spec.model_used {
+            Some(model) if *model != run.model.id() => Err(format!(
+                "`spec.modelUsed` is `{model}`, and the agent's tier is `{}`: leave it out, or change the tier",
+                run.model.id()
+            )),
+            Some(_) | None => Ok(run),
+        }
+    }
+}
+
+/// Executes the run until its record is closed, or says why it is not.
+pub(super) async fn execute(
+    operator: Arc<Operator>,
+    order: AgentRun,
+    tenure: Arc<Tenure>,
+    stopped: watch::Receiver<Option<Stop>>,
+) -> Result<(), Unclosed> {
+    let prepared = tokio::select! {
+        ready = prepare(&operator, &order) => ready,
+        why = told(stopped.clone()) => Err(why.to_string()),
+    };
+    let redactor = match &prepared {
+        Ok(ready) => Arc::clone(&ready.redactor),
+        Err(_) => Arc::new(Redactor::new(operator.connection.secrets().iter().map(|secret| secret.expose_secret()))),
+    };
+    let entries = prepared.as_ref().map_or(0, |ready| ready.validated.limits.entries);
+    let journal = open(&operator, &order, redactor, entries).await.map_err(|error| Unclosed { why: error.to_string() })?;
+    let ended = match prepared {
+        Ok(ready) => conduct(&operator, ready, &journal, tenure, stopped).await,
+        Err(why) => Err(why),
+    };
+    match ended {
+        Ok(()) => Ok(()),
+        Err(why) => {
+            tracing::warn!(why, run = order.metadata.name, "a run could not start");
+            run::abandon(&journal, &why).await.map(drop).map_err(|error| Unclosed { why: format!("{why}; {error}") })
+        }
+    }
+}
+
+/// Why the run is to end. Never, if nobody says so.
+async fn told(mut stopped: watch::Receiver<Option<Stop>>) -> Stop {
+    let why = stopped.wait_for(Option::is_some).await.ok().and_then(|why| *why);
+    match why {
+        Some(why) => why,
+        None => std::future::pending().await,
+    }
+}
+
+async fn open(operator: &Operator, order: &AgentRun, redactor: Arc<Redactor>, entries: u32) -> Result<Arc<Journal>, audit::Error> {
+    let (namespace, name, uid) = names(order);
+    let (sink, run) =
+        ClusterSink::hold(operator.connection.client.clone(), &namespace, &name, &uid).await.map_err(audit::sink::Error::from)?;
+    if holder(&run) != holder(order) {
+        let why = "it was assigned to another replica".to_owned();
+        return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());
+    }
+    Journal::open(Sink::Cluster(sink), run, Setup { redactor, key: Some(Arc::clone(&operator.key)), entries, now: Timestamp::now }).await
+}
+
+fn holder(run: &AgentRun) -> Option<&Holder> {
+    run.status.as_ref().and_then(|status| status.holder.as_ref())
+}
+
+fn resolved(skill: &validate::Skill) -> ResolvedSkill {
+    ResolvedSkill { name: skill.name.clone(), version: Some(skill.version.clone()), digest: skill.digest.clone() }
+}
+
+/// Reads everything that the run is made of. Nothing is written.
+async fn prepare(operator: &Operator, order: &AgentRun) -> Result<Ready, String> {
+    let connection = &operator.connection;
+    let (namespace, _, _) = names(order);
+    let reader = Reader::new(connection.client.clone(), &namespace, &order.spec.agent_ref);
+    let (governing, models) = tokio::try_join!(reader.governing(), reader.models()).map_err(|error| error.to_string())?;
+    let mut components = Vec::new();
+    for skill in &governing.agent.spec.skills {
+        components.push(operator.skills.resolve(&namespace, skill).await.map_err(|error| error.to_string())?);
+    }
+    let skills = components.iter().map(|one| SkillInput { manifest: Arc::clone(&one.manifest), digest: one.digest.clone() }).collect();
+    let maker = Maker { order: order.clone(), models, skills, cluster: connection.id.clone() };
+    let validated = Arc::new(maker.make(governing.clone())?);
+    connection.admit(&governing.environment, &validated).await.map_err(|error| error.to_string())?;
+    let credentials = connection.credentials(&governing.environment).await.map_err(|error| error.to_string())?;
+    let key = match &validated.model.key {
+        Some(SecretKey { secret, key }) => {
+            let (home, model) = (connection.operator_namespace.as_str(), validated.model.id());
+            Some(secrets::of_model(&connection.client, home, secret, key, &model).await.map_err(|error| error.to_string())?)
+        }
+        None => None,
+    };
+    let mut known = connection.secrets();
+    known.extend(credentials.values());
+    known.extend(key.clone());
+    let redactor = Arc::new(Redactor::new(known.iter().map(|secret| secret.expose_secret())));
+    let endpoint = validated.model.endpoint(key).map_err(|error| error.to_string())?;
+    let provider = Provider::connect(&validated.model.provider, &validated.model.model, &endpoint).map_err(|error| error.to_string())?;
+    Ok(Ready { validated, governing, maker, reader, components, credentials, provider, redactor })
+}
+
+/// Runs, and closes the record. An error: it did not begin.
+async fn conduct(
+    operator: &Operator,
+    ready: Ready,
+    journal: &Arc<Journal>,
+    tenure: Arc<Tenure>,
+    stopped: watch::Receiver<Option<Stop>>,
+) -> Result<(), String> {
+    let Ready { validated, governing, maker, reader, components, credentials, provider, redactor } = ready;
+    let connection = &operator.connection;
+    let described = journal.describe(validated.model.id(), validated.skills.iter().map(resolved).collect()).await;
+    described.map_err(|error| error.to_string())?;
+    let agent = governing.agent.object_ref(&());
+    let observer = Observer::silent();
+    let parts = Parts {
+        lookup: Lookup::cluster(reader, governing, Arc::clone(&validated), move |now| maker.make(now)),
+        executor: Executor::Kubernetes(Box::new(connection.executor(&validated).map_err(|error| error.to_string())?)),
+        fence: Fence::Leased(tenure),
+        cooldowns: Cooldowns::Leases(Box::new(connection.cooldowns(&validated))),
+        http: Some(connection.http(&validated, credentials, Arc::clone(&redactor))),
+        redactor: Arc::clone(&redactor),
+        journal: Arc::clone(journal),
+        memory: BTreeMap::new(),
+        observer: observer.clone(),
+    };
+    let tools = assemble::tools(&operator.workshop, &validated, &components, parts).await.map_err(|error| error.to_string())?;
+    let mut conclusion = run::execute(&validated, &provider, &tools, &observer, told(stopped)).await;
+    let findings = journal.document().await.status.unwrap_or_default().findings;
+    let notices = notice::notices(&validated, &conclusion, &findings);
+    events::log(&notices, &redactor);
+    let sent = Events::new(connection.client.clone(), agent).send(&notices, &redactor).await;
+    conclusion.escalated(&sent, &format!("told by Event on InfraAgent {}/{}", validated.agent.namespace, validated.agent.name));
+    let phase = conclusion.phase;
+    if let Err(error) = run::close(journal, conclusion).await {
+        return Err(error.to_string());
+    }
+    tracing::info!(run = validated.run.name, %phase, "ends");
+    Ok(())
+}

@@ -1,0 +1,462 @@
+//! One look at one agent: what is over is settled, what is lost is closed, what was ordered is made a run, what waits is assigned, and all of it is said in the
+//! agent's status. Every write bears the version that the decision was made on; a conflict means to look again.
+
+use std::{sync::Arc, time::Duration};
+
+use infraagent_api::{
+    AgentRun, AgentRunSpec, InfraAgent, LABEL_AGENT, ObjectMeta,
+    agent::{AgentPhase, InfraAgentStatus, RunRef},
+    run::{AgentRunStatus, Holder, Previous, RECORD_VERSION, RunPhase, RunTrigger},
+};
+use jiff::{SignedDuration, Timestamp};
+use kube::{
+    Api, Resource as _, ResourceExt as _,
+    api::{Patch, PatchParams, PostParams},
+    runtime::{
+        controller::Action,
+        events::{Event, EventType},
+        reflector::ObjectRef,
+    },
+};
+use serde_json::json;
+
+use super::{
+    MANAGER, RUN_NOW,
+    assess::{self, Assessment, Obstacle, References},
+    assign::{self, Next},
+    close::{self, Verdict},
+    conditions::{self, Holds, condition, merge, said},
+    lead::Leader,
+};
+use crate::{
+    audit,
+    run::{dereference::cluster::selects, validate::SERVICE_ACCOUNT_PREFIX},
+};
+
+/// When something that nobody announces may have changed.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// What a run waits for, in its status.
+const ASSIGNED: &str = "Assigned";
+
+/// Why a look was cut short. It is repeated.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// Somebody else wrote first, or a cache is behind.
+    #[error("something changed meanwhile")]
+    Changed,
+    /// The API server said no, or nothing.
+    #[error("{0}")]
+    Api(String),
+    /// A record could not be closed.
+    #[error("a record could not be closed: {0}")]
+    Record(#[from] audit::Error),
+}
+
+impl Error {
+    /// How long to wait before the next look.
+    pub(super) fn pause(&self) -> Duration {
+        match self {
+            Self::Changed => Duration::from_millis(100),
+            Self::Api(_) | Self::Record(_) => Duration::from_secs(2),
+        }
+    }
+}
+
+impl From<kube::Error> for Error {
+    fn from(error: kube::Error) -> Self {
+        if conditions::is_conflict(&error) { Self::Changed } else { Self::Api(said(&error)) }
+    }
+}
+
+/// Looks at one agent.
+pub(super) async fn reconcile_agent(agent: Arc<InfraAgent>, leader: Arc<Leader>) -> Result<Action, Error> {
+    if agent.metadata.deletion_timestamp.is_some() || !leader.watches(&agent.namespace().unwrap_or_default()) {
+        return Ok(Action::await_change());
+    }
+    Look::new(&agent, &leader).go().await
+}
+
+/// The shape that the queue wants.
+pub(super) fn reconcile(agent: Arc<InfraAgent>, leader: Arc<Leader>) -> futures::future::BoxFuture<'static, Result<Action, Error>> {
+    Box::pin(reconcile_agent(agent, leader))
+}
+
+/// One look.
+struct Look<'a> {
+    leader: &'a Leader,
+    agent: InfraAgent,
+    namespace: String,
+    name: String,
+    now: Timestamp,
+    /// When to look again at the latest.
+    again: Option<Duration>,
+}
+
+impl<'a> Look<'a> {
+    fn new(agent: &InfraAgent, leader: &'a Leader) -> Self {
+        let (namespace, name) = (agent.namespace().unwrap_or_default(), agent.name_any());
+        Self { leader, agent: agent.clone(), namespace, name, now: leader.operator.clock.now(), again: None }
+    }
+
+    async fn go(mut self) -> Result<Action, Error> {
+        self.take_orders().await?;
+        let assessment = self.assess().await;
+        let active = self.settle_active().await?;
+        if active.is_none() {
+            self.assign_next(&assessment).await?;
+        }
+        let mut status = self.status();
+        self.say(&mut status, assessment).await;
+        self.write(status).await?;
+        Ok(self.again.map_or_else(Action::await_change, Action::requeue))
+    }
+
+    fn status(&self) -> InfraAgentStatus {
+        self.agent.status.clone().unwrap_or_default()
+    }
+
+    fn look_again(&mut self, within: Duration) {
+        self.again = Some(self.again.map_or(within, |known| known.min(within)));
+    }
+
+    fn look_again_at(&mut self, time: Timestamp) {
+        let wait = time.duration_since(self.now).max(SignedDuration::from_millis(50));
+        self.look_again(Duration::try_from(wait).unwrap_or(ASK_AGAIN));
+    }
+
+    fn runs(&self) -> Api<AgentRun> {
+        Api::namespaced(self.leader.operator.connection.client.clone(), &self.namespace)
+    }
+
+    fn agents(&self) -> Api<InfraAgent> {
+        Api::namespaced(self.leader.operator.connection.client.clone(), &self.namespace)
+    }
+
+    /// `infraagent.io/run-now` becomes a run, whose name says which version of the agent ordered it, and is then removed.
+    async fn take_orders(&mut self) -> Result<(), Error> {
+        if self.agent.annotations().get(RUN_NOW).is_none_or(|value| value != "true") {
+            return Ok(());
+        }
+        let version = self.agent.resource_version().unwrap_or_default();
+        let name = format!("{}-{}-{version}", stem(&self.name), uid8(&self.agent));
+        self.create(&name, RunTrigger::Manual, None, 1).await?;
+        let patch = json!({ "metadata": { "resourceVersion": version, "annotations": { RUN_NOW: null } } });
+        let changed = self.agents().patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        self.agent = changed;
+        Ok(())
+    }
+
+    /// A run of this agent. One of this name that exists is the same order.
+    async fn create(&self, name: &str, trigger: RunTrigger, retry_of: Option<String>, attempt: i32) -> Result<(), Error> {
+        let spec = AgentRunSpec {
+            agent_ref: self.name.clone(),
+            agent_uid: self.agent.metadata.uid.clone(),
+            environment_ref: self.agent.spec.environment_ref.clone(),
+            trigger,
+            model_used: None,
+            mode: self.agent.spec.mode,
+            retry_of,
+            attempt,
+            approval_ref: None,
+            record_version: RECORD_VERSION,
+        };
+        let metadata = ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(self.namespace.clone()),
+            labels: Some([(LABEL_AGENT.to_owned(), stem(&self.name))].into()),
+            ..ObjectMeta::default()
+        };
+        let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        match self.runs().create(&parameters, &AgentRun { metadata, spec, status: None }).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn assess(&mut self) -> Assessment {
+        let caches = &self.leader.caches;
+        let operator = &self.leader.operator;
+        let environment = caches.environments.get(&ObjectRef::new(&self.agent.spec.environment_ref).within(&self.namespace));
+        let namespace = caches.namespaces.get(&ObjectRef::new(&self.namespace));
+        let labels = namespace.and_then(|namespace| namespace.metadata.labels.clone()).unwrap_or_default();
+        let mut policies = Ok(Vec::new());
+        for policy in caches.policies.state() {
+            match (selects(&policy, &labels), &mut policies) {
+                (Ok(true), Ok(policies)) => policies.push((*policy).clone()),
+                (Ok(false), _) | (Ok(true), Err(_)) => {}
+                (Err(error), _) => policies = Err(error.to_string()),
+            }
+        }
+        let mut skills = Vec::new();
+        for skill in &self.agent.spec.skills {
+            skills.push(operator.skills.resolve(&self.namespace, skill).await);
+        }
+        let account = self.agent.spec.service_account_name.clone().unwrap_or_else(|| format!("{SERVICE_ACCOUNT_PREFIX}{}", self.name));
+        let account = self.leader.accounts.check(&operator.connection.client, &operator.clock, &self.namespace, &account).await;
+        let references = References {
+            environment: environment.map(|environment| (*environment).clone()),
+            models: caches.models.state().iter().map(|models| (**models).clone()).collect(),
+            policies,
+            skills,
+            account: account.map_err(|error| error.to_string()),
+        };
+        let assessment = assess::assess(&self.agent, references, &operator.connection.id, self.now);
+        if assessment.ask_again {
+            self.look_again(ASK_AGAIN);
+        }
+        assessment
+    }
+
+    /// The active run, if it goes on. If it is over its end is written into the agent's status; if its replica is gone it is closed first.
+    async fn settle_active(&mut self) -> Result<Option<()>, Error> {
+        let Some(active) = self.status().active_run else { return Ok(None) };
+        let cached = self.leader.caches.runs.get(&ObjectRef::new(&active.name).within(&self.namespace));
+        let run = match cached.filter(|run| run.metadata.uid.as_ref() == Some(&active.uid)) {
+            Some(run) => Some((*run).clone()),
+            // It is over, or the cache is behind.
+            None => self.runs().get_opt(&active.name).await?.filter(|run| run.metadata.uid.as_ref() == Some(&active.uid)),
+        };
+        let Some(run) = run else {
+            tracing::warn!(run = active.name, "the active run was deleted");
+            self.release(None).await?;
+            return Ok(None);
+        };
+        let status = run.status.clone().unwrap_or_default();
+        if status.phase.is_some_and(RunPhase::is_terminal) {
+            self.release(Some(&run)).await?;
+            return Ok(None);
+        }
+        match &status.holder {
+            None => self.hand_over(&run).await?,
+            Some(holder) if self.leader.replicas.is_dead(holder) => {
+                let verdict = Verdict::new("Interrupted", format!("the replica `{}` that executed it is gone", holder.lease));
+                close::close(&self.leader.operator, &run, &verdict).await?;
+                self.look_again(Duration::from_millis(50));
+            }
+            Some(_) => {}
+        }
+        Ok(Some(()))
+    }
+
+    /// The agent is free again, and what the run was is counted.
+    async fn release(&mut self, run: Option<&AgentRun>) -> Result<(), Error> {
+        let mut status = self.status();
+        let Some(active) = status.active_run.take() else { return Ok(()) };
+        if let Some(run) = run {
+            let record = run.status.clone().unwrap_or_default();
+            self.retry(run, &record).await?;
+            status.run_count = record.sequence.unwrap_or(0).max(status.run_count);
+            status.last_run_name = Some(run.name_any());
+            status.last_run_time = record.start_time.clone().or(record.completion_time);
+            status.consecutive_failures =
+                if record.phase == Some(RunPhase::Failed) { status.consecutive_failures.saturating_add(1) } else { 0 };
+        }
+        self.write(status).await?;
+        for waiting in self.leader.slots.free(&active.uid) {
+            let _ = self.leader.wake.send(waiting);
+        }
+        Ok(())
+    }
+
+    /// Tries a run again that failed for a reason that passes, if nothing was intended in it.
+    async fn retry(&self, run: &AgentRun, record: &AgentRunStatus) -> Result<(), Error> {
+        let attempts = i64::from(self.agent.spec.guardrails.max_retries) + 1;
+        if !passes(record) || i64::from(run.spec.attempt) >= attempts || self.agent.spec.paused {
+            return Ok(());
+        }
+        let first = run.spec.retry_of.clone().unwrap_or_else(|| run.name_any());
+        let attempt = run.spec.attempt.saturating_add(1);
+        self.create(&format!("{first}-r{attempt}"), run.spec.trigger, Some(first), attempt).await
+    }
+
+    /// Assigns the run that is next, and says of the others what they wait for.
+    async fn assign_next(&mut self, assessment: &Assessment) -> Result<(), Error> {
+        let name = self.name.clone();
+        let of_agent = self.leader.caches.runs.state_filter(|run| {
+            run.spec.agent_ref == name && run.namespace().as_deref() == Some(self.namespace.as_str()) && assign::is_waiting(run)
+        });
+        let pause = self.leader.operator.settings.retry_pause;
+        for next in assign::next(&self.agent, of_agent, pause, self.now) {
+            match next {
+                Next::End(run, verdict) => {
+                    self.leader.slots.step_aside(&run.uid().unwrap_or_default());
+                    close::close(&self.leader.operator, &run, &verdict).await?;
+                }
+                Next::Wait(run, until, why) => {
+                    self.look_again_at(until);
+                    self.waits(&run, why, "it is not its turn yet").await?;
+                }
+                Next::Begin(run) => self.begin(&run, assessment).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn begin(&mut self, run: &AgentRun, assessment: &Assessment) -> Result<(), Error> {
+        let uid = run.uid().unwrap_or_default();
+        if let Some(Obstacle { reason, message }) = &assessment.obstacle {
+            self.leader.slots.step_aside(&uid);
+            self.look_again(ASK_AGAIN);
+            return self.waits(run, reason, message).await;
+        }
+        if let Some(why) = &assessment.paused {
+            self.leader.slots.step_aside(&uid);
+            self.look_again(ASK_AGAIN);
+            return self.waits(run, "Paused", why).await;
+        }
+        if self.leader.replicas.choose(run.spec.record_version, |uid| self.leader.load(uid)).is_none() {
+            self.look_again(Duration::from_secs(1));
+            return self.waits(run, "NoReplica", "no replica takes runs now").await;
+        }
+        if !self.leader.slots.take(&uid, assign::created(run), &ObjectRef::from_obj(&self.agent)) {
+            self.look_again(ASK_AGAIN);
+            let most = self.leader.operator.settings.max_concurrent;
+            return self.waits(run, "ClusterLimit", &format!("{most} runs are active in the cluster, which is the most")).await;
+        }
+        let mut status = self.status();
+        status.active_run = Some(RunRef { name: run.name_any(), uid: uid.clone() });
+        if let Err(error) = self.write(status).await {
+            // Nobody knows whether it stands there: the slot stays with the run until a look shows it.
+            if matches!(error, Error::Changed) {
+                self.leader.slots.free(&uid);
+            }
+            return Err(error);
+        }
+        self.hand_over(run).await
+    }
+
+    /// Names the replica that executes the active run, its number, and the run before it.
+    async fn hand_over(&mut self, run: &AgentRun) -> Result<(), Error> {
+        let Some(replica) = self.leader.replicas.choose(run.spec.record_version, |uid| self.leader.load(uid)) else {
+            self.look_again(Duration::from_secs(1));
+            return Ok(());
+        };
+        let before = self.status();
+        let previous = match &before.last_run_name {
+            Some(name) => self.runs().get_opt(name).await?.and_then(|last| {
+                let head = last.status.as_ref()?.head.as_ref()?.hash.clone();
+                Some(Previous { uid: last.uid()?, head })
+            }),
+            None => None,
+        };
+        let mut run = run.clone();
+        let status = run.status.get_or_insert_default();
+        status.phase = Some(RunPhase::Pending);
+        status.holder = Some(Holder { lease: replica.name.clone(), uid: replica.uid, epoch: 1 });
+        if status.sequence.is_none() {
+            status.sequence = Some(before.run_count.saturating_add(1));
+            status.previous = previous;
+        }
+        let assigned = condition(ASSIGNED, Holds::Yes, "Assigned", format!("to `{}`", replica.name), self.now, None);
+        status.conditions = merge(&status.conditions, vec![assigned]);
+        self.runs().replace_status(&run.name_any(), &PostParams::default(), &run).await?;
+        tracing::info!(namespace = self.namespace, agent = self.name, run = run.name_any(), replica = replica.name, "assigned");
+        Ok(())
+    }
+
+    /// Says what a run waits for, if that is new.
+    async fn waits(&self, run: &AgentRun, reason: &str, why: &str) -> Result<(), Error> {
+        let mut run = run.clone();
+        let status = run.status.get_or_insert_default();
+        let known = status.conditions.iter().find(|known| known.type_ == ASSIGNED);
+        if known.is_some_and(|known| known.reason == reason) {
+            return Ok(());
+        }
+        status.phase = Some(RunPhase::Pending);
+        status.conditions = merge(&status.conditions, vec![condition(ASSIGNED, Holds::No, reason, why, self.now, None)]);
+        match self.runs().replace_status(&run.name_any(), &PostParams::default(), &run).await {
+            Ok(_) => Ok(()),
+            Err(error) if conditions::is_conflict(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Puts what is to be said into the status, and tells people when an agent becomes ready or stops being so.
+    async fn say(&self, status: &mut InfraAgentStatus, assessment: Assessment) {
+        let Assessment { conditions: new, obstacle, skills, paused, ask_again: _ } = assessment;
+        let before = status.conditions.iter().find(|known| known.type_ == "Ready").map(|known| known.status.clone());
+        status.conditions = merge(&status.conditions, new);
+        status.observed_generation = self.agent.metadata.generation;
+        status.skills = skills;
+        status.phase = Some(match (&status.active_run, &obstacle, &paused) {
+            (Some(_), _, _) => AgentPhase::Running,
+            (None, Some(_), _) => AgentPhase::Error,
+            (None, None, Some(_)) => AgentPhase::Paused,
+            (None, None, None) => AgentPhase::Ready,
+        });
+        let now = status.conditions.iter().find(|known| known.type_ == "Ready");
+        if let Some(now) = now.filter(|now| before.as_ref() != Some(&now.status)) {
+            let type_ = if now.status == "True" { EventType::Normal } else { EventType::Warning };
+            let note = Some(now.message.clone());
+            let event = Event { type_, reason: now.reason.clone(), note, action: "Reconcile".to_owned(), secondary: None };
+            if let Err(error) = self.leader.recorder.publish(&event, &self.agent.object_ref(&())).await {
+                tracing::warn!(%error, agent = self.name, "an Event could not be sent");
+            }
+        }
+    }
+
+    /// Writes the status if it is another one.
+    async fn write(&mut self, status: InfraAgentStatus) -> Result<(), Error> {
+        if self.agent.status.as_ref() == Some(&status) {
+            return Ok(());
+        }
+        let mut next = self.agent.clone();
+        next.status = Some(status);
+        self.agent = self.agents().replace_status(&self.name, &PostParams::default(), &next).await?;
+        Ok(())
+    }
+}
+
+/// Whether the run failed for a reason that passes, and nothing was intended in it.
+fn passes(record: &AgentRunStatus) -> bool {
+    let complete = record.conditions.iter().find(|known| known.type_ == "Complete");
+    let transient = complete
+        .is_some_and(|known| matches!(known.reason.as_str(), "Interrupted" | "ProviderFailed" | "RecordLost" | "EmptyReply" | "Internal"));
+    // Whatever was decided as a change has checks.
+    record.phase == Some(RunPhase::Failed) && transient && record.actions.iter().all(|action| action.checks.is_none())
+}
+
+/// Ends runs whose agent does not exist: nobody else looks at them.
+pub(super) async fn orphans(leader: Arc<Leader>) {
+    loop {
+        super::lead::after(ASK_AGAIN.min(leader.operator.settings.timings.lease)).await;
+        for run in leader.caches.runs.state() {
+            let namespace = run.namespace().unwrap_or_default();
+            let agent = ObjectRef::<InfraAgent>::new(&run.spec.agent_ref).within(&namespace);
+            let held = run.status.as_ref().and_then(|status| status.holder.clone());
+            let lost = held.as_ref().is_some_and(|holder| leader.replicas.is_dead(holder));
+            if leader.caches.agents.get(&agent).is_some() || !leader.watches(&namespace) || (held.is_some() && !lost) {
+                continue;
+            }
+            let verdict = match lost {
+                true => Verdict::new("Interrupted", "the replica that executed it is gone, and so is its InfraAgent"),
+                false => Verdict::new(
+                    "AgentNotFound",
+                    format!("`spec.agentRef`: there is no InfraAgent `{}` in this namespace", run.spec.agent_ref),
+                ),
+            };
+            if let Err(error) = close::close(&leader.operator, &run, &verdict).await {
+                tracing::warn!(%error, run = run.name_any(), "a run without an agent could not be closed yet");
+            }
+        }
+    }
+}
+
+/// The first eight digits of the agent's uid.
+fn uid8(agent: &InfraAgent) -> String {
+    agent.uid().unwrap_or_default().chars().take(8).collect()
+}
+
+/// A name can be longer than the value of a label, or than what leaves room for what follows.
+fn stem(name: &str) -> String {
+    name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned()
+}
+
+impl Leader {
+    /// Whether agents of this namespace are looked after.
+    pub(super) fn watches(&self, namespace: &str) -> bool {
+        let namespaces = &self.operator.settings.namespaces;
+        namespaces.is_empty() || namespaces.iter().any(|watched| watched == namespace)
+    }
+}

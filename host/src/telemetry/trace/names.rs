@@ -1,0 +1,29 @@
+//! Names of attributes: those of the semantic conventions, and our own under `infraagent.`.
+
+pub(super) const OPERATION: &str = "gen_ai.operation.name";
+pub(super) const PROVIDER: &str = "gen_ai.provider.name";
+pub(super) const CONVERSATION: &str = "gen_ai.conversation.id";
+pub(super) const AGENT: &str = "gen_ai.agent.name";
+pub(super) const AGENT_ID: &str = "gen_ai.agent.id";
+pub(super) const REQUEST_MODEL: &str = "gen_ai.request.model";
+pub(super) const MAX_TOKENS: &str = "gen_ai.request.max_tokens";
+pub(super) const RESPONSE_MODEL: &str = "gen_ai.response.model";
+pub(super) const FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
+pub(super) const INPUT: &str = "gen_ai.usage.input_tokens";
+pub(super) const OUTPUT: &str = "gen_ai.usage.output_tokens";
+pub(super) const CACHE_READ: &str = "gen_ai.usage.cache_read.input_tokens";
+pub(super) const CACHE_CREATION: &str = "gen_ai.usage.cache_creation.input_tokens";
+pub(super) const TOOL: &str = "gen_ai.tool.name";
+pub(super) const TOOL_TYPE: &str = "gen_ai.tool.type";
+pub(super) const TOOL_CALL: &str = "gen_ai.tool.call.id";
+pub(super) const ERROR: &str = "error.type";
+pub(super) const SERVER: &str = "server.address";
+pub(super) const PORT: &str = "server.port";
+pub(super) const NAMESPACE: &str = "k8s.namespace.name";
+pub(super) const RUN: &str = "infraagent.run.name";
+pub(super) const PHASE: &str = "infraagent.run.phase";
+pub(super) const TURN: &str = "infraagent.turn";
+pub(super) const TIER: &str = "infraagent.tier";
+pub(super) const VERDICT: &str = "infraagent.verdict";
+pub(super) const ENTRY: &str = "infraagent.entry";
+pub(super) const OUTCOME: &str = "infraagent.outcome";
