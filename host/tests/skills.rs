@@ -348,17 +348,16 @@ fn a_skill_without_code_does_what_its_sheet_says_and_nothing_else() {
     }
     assert_eq!(run.answers[8]["changed"], true, "{:#}", run.answers[8]);
     assert_eq!(run.changes(), 2, "{:#?}", run.entries);
-    let calls: Vec<&str> = run.entries.iter().filter(|entry| entry["tier"] != "read").filter_map(|entry| entry["call"].as_str()).collect();
     for (status, call, reason) in [
         ("executed", "kubectl.rollout restart deployment/checkout -n shop", ""),
         ("blocked", "kubectl.rollout restart deployment/checkout -n shop", "cooldown"),
-        ("blocked", "kubectl.rollout restart deployment/coredns -n kube-system", "undeclared-action"),
+        ("blocked", "kubectl.rollout restart deployment/coredns -n kube-system", "target-not-covered"),
         ("executed", "kubectl.scale deployment/checkout -n shop --replicas=4", ""),
     ] {
-        let found = run
-            .entries
-            .iter()
-            .any(|entry| entry["status"] == status && entry["call"] == call && (reason.is_empty() || entry["reason"] == reason));
-        assert!(found, "{status} {call} {reason} is not in {calls:?}\n{:#?}", run.entries);
+        let found = run.entries.iter().any(|entry| {
+            let said = |field: &str| entry[field].as_str().unwrap_or_default();
+            said("status") == status && said("call").starts_with(call) && said("reason") == reason
+        });
+        assert!(found, "{status} {call} {reason} is not in {:#?}", run.entries);
     }
 }
