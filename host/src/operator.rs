@@ -47,6 +47,7 @@ mod settings;
 mod slots;
 mod spending;
 mod statuses;
+mod waiting;
 
 use std::sync::Arc;
 

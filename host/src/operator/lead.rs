@@ -31,6 +31,7 @@ use super::{
     slots::Slots,
     spending::{Spending, Spent},
     statuses::{self, Dirty},
+    waiting::Waiting,
 };
 
 /// How many agents are looked at side by side.
@@ -44,6 +45,7 @@ pub(super) struct Leader {
     pub(super) slots: Slots,
     pub(super) accounts: Accounts,
     pub(super) spending: Spending,
+    pub(super) waiting: Waiting,
     /// Held while it is decided whether a run gets a slot.
     pub(super) dispatching: tokio::sync::Mutex<()>,
     pub(super) recorder: Recorder,
@@ -106,6 +108,7 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         slots: Slots::new(operator.settings.max_concurrent, active.collect::<Vec<_>>()),
         accounts: Accounts::default(),
         spending: Spending::default(),
+        waiting: Waiting::new(&caches.runs.state(), operator.clock.now(), operator.clock.elapsed()),
         dispatching: tokio::sync::Mutex::default(),
         recorder: Recorder::new(operator.connection.client.clone(), reporter),
         caches,

@@ -37,6 +37,8 @@ use crate::{
 
 /// When something that nobody announces may have changed.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// How old what is known of a skill may be. A run looks anew before it begins.
+const SKILLS_BELIEVED: Duration = Duration::from_secs(60);
 /// What a run waits for, in its status.
 const ASSIGNED: &str = "Assigned";
 
@@ -195,7 +197,7 @@ impl<'a> Look<'a> {
         }
         let mut skills = Vec::new();
         for skill in &self.agent.spec.skills {
-            skills.push(operator.skills.resolve(&self.namespace, skill).await);
+            skills.push(operator.skills.resolve_within(&self.namespace, skill, SKILLS_BELIEVED).await);
         }
         let account = self.agent.spec.service_account_name.clone().unwrap_or_else(|| format!("{SERVICE_ACCOUNT_PREFIX}{}", self.name));
         let account = self.leader.accounts.check(&operator.connection.client, &operator.clock, &self.namespace, &account).await;
@@ -260,6 +262,7 @@ impl<'a> Look<'a> {
                 if record.phase == Some(RunPhase::Failed) { status.consecutive_failures.saturating_add(1) } else { 0 };
         }
         self.write(status).await?;
+        self.leader.waiting.forget(&active.uid);
         for waiting in self.leader.slots.free(&active.uid) {
             let _ = self.leader.wake.send(waiting);
         }
@@ -283,15 +286,18 @@ impl<'a> Look<'a> {
         let of_agent = self.leader.caches.runs.state_filter(|run| {
             run.spec.agent_ref == name && run.namespace().as_deref() == Some(self.namespace.as_str()) && assign::is_waiting(run)
         });
-        let pause = self.leader.operator.settings.retry_pause;
-        for next in assign::next(&self.agent, of_agent, pause, self.now) {
+        let (pause, elapsed) = (self.leader.operator.settings.retry_pause, self.leader.operator.clock.elapsed());
+        let waiting = of_agent.into_iter().map(|run| (Arc::clone(&run), self.leader.waiting.waited(&run, elapsed))).collect();
+        for next in assign::next(&self.agent, waiting, pause) {
             match next {
                 Next::End(run, verdict) => {
-                    self.leader.slots.step_aside(&run.uid().unwrap_or_default());
+                    let uid = run.uid().unwrap_or_default();
+                    self.leader.slots.step_aside(&uid);
+                    self.leader.waiting.forget(&uid);
                     close::close(&self.leader.operator, Some(&self.agent), &run, &verdict).await?;
                 }
-                Next::Wait(run, until, why) => {
-                    self.look_again_at(until);
+                Next::Wait(run, left, why) => {
+                    self.look_again(left.max(Duration::from_millis(50)));
                     self.waits(&run, why, "it is not its turn yet").await?;
                 }
                 Next::Begin(run) => self.begin(&run, assessment).await?,
