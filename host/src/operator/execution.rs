@@ -171,6 +171,12 @@ async fn open(operator: &Operator, order: &AgentRun, redactor: Arc<Redactor>, en
         let why = "it was assigned to another replica".to_owned();
         return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());
     }
+    // Whoever began it wrote its record, and nobody begins a run that somebody has begun.
+    let phase = run.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
+    if phase != RunPhase::Pending {
+        let why = format!("it is {phase} already");
+        return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());
+    }
     let sink = sink.counted(operator.metrics.clone());
     Journal::open(Sink::Cluster(sink), run, Setup { redactor, key: Some(Arc::clone(&operator.key)), entries, now: Timestamp::now }).await
 }
