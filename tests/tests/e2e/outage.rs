@@ -32,9 +32,8 @@ struct Left {
     ended: Ended,
     /// Status and reason of each change in the record.
     changes: Vec<(String, Option<String>)>,
-    /// What the API server noted: intent, status of the answer.
-    noted: Vec<(String, u16)>,
-    is_paused: bool,
+    /// What the API server answered to the first of them, request by request.
+    first: Vec<u16>,
 }
 
 /// A run that pauses a rollout and lets it go on again. The API server goes away at the first request of that kind; `fate` is that request's own. It comes back
@@ -66,25 +65,28 @@ async fn outage(at: At, fate: Fate, losses: u32) -> Left {
     eventually("the API server is missed", || async { (passage.lost() > losses).then_some(()) }).await;
     over.store(true, Ordering::SeqCst);
     let ended = Ended::of(child.wait_with_output().await.unwrap());
-    let changes = lab.changes().await.into_iter().map(|entry| (entry.status.as_str().to_owned(), entry.reason)).collect();
-    let (noted, is_paused) = (lab.noted().await, lab.is_paused().await);
-    Left { lab, ended, changes, noted, is_paused }
+    let entries = lab.changes().await;
+    let intent = lab.intent(entries[0].seq).await;
+    let first = lab.noted().await.into_iter().filter(|(noted, _)| *noted == intent).map(|(_, code)| code).collect();
+    let changes = entries.into_iter().map(|entry| (entry.status.as_str().to_owned(), entry.reason)).collect();
+    Left { lab, ended, changes, first }
 }
 
 impl Left {
-    /// What is true whatever happened: the record is whole, closed and signed, and knows every request that could change something, once.
+    /// What is true whatever happened: the record is whole, closed and signed, and knows every request that could change something, once. The run waits for its
+    /// record, and then goes on.
     async fn is_true(&self) {
         let said = self.lab.verify().await;
         let answers = (&said["closed"], &said["consistent"]["answer"], &said["authentic"]["answer"]);
         assert_eq!(answers, (&json!(true), &json!("yes"), &json!("yes")), "{said}");
-        let run = self.lab.record().await;
-        assert_eq!(run.status.unwrap().phase, Some(RunPhase::Failed), "{}", self.ended.said);
-        let uid = run.metadata.uid.unwrap();
+        let uid = self.lab.record().await.metadata.uid.unwrap();
         let mut unused: Vec<String> = self.lab.changes().await.iter().map(|entry| format!("{uid}/{}", entry.seq)).collect();
-        for (intent, _) in &self.noted {
-            let place = unused.iter().position(|recorded| recorded == intent);
-            unused.remove(place.unwrap_or_else(|| panic!("`{intent}` was done twice, or is not recorded: {:?}", self.noted)));
+        for (intent, _) in self.lab.noted().await {
+            let place = unused.iter().position(|recorded| *recorded == intent);
+            unused.remove(place.unwrap_or_else(|| panic!("`{intent}` was done twice, or is not recorded: {}", self.ended.said)));
         }
+        assert_eq!(self.changes.len(), 2, "{}", self.ended.said);
+        assert_eq!((self.changes[1].0.as_str(), self.lab.is_paused().await), ("executed", false), "{}", self.ended.said);
     }
 }
 
@@ -92,7 +94,7 @@ impl Left {
 async fn gone_before_the_effect_nothing_happens_and_the_record_says_that_nobody_knows() {
     let left = outage(At::Effect, Fate::LoseRequest, 6).await;
     left.is_true().await;
-    assert_eq!((left.noted.len(), left.is_paused), (0, false), "{}", left.ended.said);
+    assert!(left.first.is_empty(), "{}", left.ended.said);
     assert_eq!(left.changes[0].0, "unknown", "{}", left.ended.said);
 }
 
@@ -100,7 +102,7 @@ async fn gone_before_the_effect_nothing_happens_and_the_record_says_that_nobody_
 async fn gone_with_the_answer_of_the_effect_it_happened_once_and_the_record_says_that_nobody_knows() {
     let left = outage(At::Effect, Fate::LoseAnswer, 6).await;
     left.is_true().await;
-    assert_eq!((left.noted.len(), left.noted[0].1, left.is_paused), (1, 200, true), "{}", left.ended.said);
+    assert_eq!(left.first, [200], "{}", left.ended.said);
     assert_eq!(left.changes[0].0, "unknown", "{}", left.ended.said);
 }
 
@@ -109,7 +111,7 @@ async fn gone_between_effect_and_outcome_the_outcome_is_written_as_soon_as_that_
     for fate in [Fate::LoseRequest, Fate::LoseAnswer] {
         let left = outage(At::Outcome, fate, 6).await;
         left.is_true().await;
-        assert_eq!((left.noted.len(), left.noted[0].1, left.is_paused), (1, 200, true), "{}", left.ended.said);
+        assert_eq!(left.first, [200], "{}", left.ended.said);
         assert_eq!(left.changes[0].0, "executed", "{}", left.ended.said);
     }
 }
@@ -119,7 +121,7 @@ async fn gone_with_the_intent_nothing_happens_whether_the_intent_arrived_or_not(
     for fate in [Fate::LoseRequest, Fate::LoseAnswer] {
         let left = outage(At::Intent, fate, 6).await;
         left.is_true().await;
-        assert_eq!((left.noted.len(), left.is_paused), (0, false), "{}", left.ended.said);
+        assert!(left.first.is_empty(), "{}", left.ended.said);
         assert_eq!(left.changes[0], ("blocked".to_owned(), Some("not-recorded".to_owned())), "{}", left.ended.said);
     }
 }
