@@ -101,11 +101,19 @@ impl ControlPlane {
 
     /// Gives a namespace what `deploy/agent-namespace.yaml` does: these ServiceAccounts of agents, and the operator's right to act as them.
     pub async fn enroll(&self, namespace: &str, accounts: &[&str]) {
+        self.enroll_for(OPERATOR, namespace, accounts).await;
+    }
+
+    /// The same for an operator elsewhere.
+    pub(crate) async fn enroll_for(&self, operator: (&str, &str), namespace: &str, accounts: &[&str]) {
         let client = self.admin().await;
         for mut document in documents("deploy/agent-namespace.yaml") {
             document["metadata"]["namespace"] = namespace.into();
             let own_name = document["metadata"]["name"].as_str().expect("a name").to_owned();
             let names = if document["kind"] == "ServiceAccount" { accounts.to_vec() } else { vec![own_name.as_str()] };
+            if let Some(subject) = document.pointer_mut("/subjects/0") {
+                (subject["namespace"], subject["name"]) = (operator.0.into(), operator.1.into());
+            }
             if document["kind"] == "Role" {
                 document["rules"][0]["resourceNames"] = json!(accounts);
             }

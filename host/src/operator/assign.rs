@@ -25,10 +25,10 @@ pub(super) enum Next {
     Wait(Arc<AgentRun>, Timestamp, &'static str),
 }
 
-/// The waiting runs of an agent, oldest first, each with what is to be done with it. At most one begins.
-pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<Arc<AgentRun>>, retry_pause: Duration, now: Timestamp) -> Vec<Next> {
+/// The waiting runs of an agent, oldest first, each with what is to be done with it. At most one begins, and none while the agent is busy with another.
+pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<Arc<AgentRun>>, busy: bool, retry_pause: Duration, now: Timestamp) -> Vec<Next> {
     waiting.sort_by_key(|run| (created(run), run.name_any()));
-    let mut begins = false;
+    let mut begins = busy;
     let mut all = Vec::new();
     for run in waiting {
         // A run of a newer layout is for a newer replica.
@@ -121,18 +121,29 @@ mod tests {
     }
 
     fn told(agent: &InfraAgent, runs: Vec<Arc<AgentRun>>, now: i64) -> Vec<String> {
+        told_while(false, agent, runs, now)
+    }
+
+    fn told_while(busy: bool, agent: &InfraAgent, runs: Vec<Arc<AgentRun>>, now: i64) -> Vec<String> {
         let shown = |next: Next| match next {
             Next::End(run, verdict) => format!("end {} {}", run.name_any(), verdict.reason),
             Next::Begin(run) => format!("begin {}", run.name_any()),
             Next::Wait(run, until, why) => format!("wait {} {} {why}", run.name_any(), until.as_second()),
         };
-        next(agent, runs, Duration::from_secs(10), at(now)).into_iter().map(shown).collect()
+        next(agent, runs, busy, Duration::from_secs(10), at(now)).into_iter().map(shown).collect()
     }
 
     #[test]
     fn the_oldest_run_begins_and_the_others_wait() {
         let runs = vec![run("b", 2, json!({}), json!({})), run("a", 1, json!({}), json!({}))];
         assert_eq!(told(&agent(json!({})), runs, 3), ["begin a", "wait b 602 AgentBusy"]);
+    }
+
+    #[test]
+    fn while_the_agent_is_busy_none_begins_and_what_is_over_ends_all_the_same() {
+        let runs = vec![run("a", 1, json!({}), json!({})), run("c", 2, json!({}), json!({ CANCEL: "true" }))];
+        assert_eq!(told_while(true, &agent(json!({})), runs.clone(), 3), ["wait a 601 AgentBusy", "end c Cancelled"]);
+        assert_eq!(told_while(true, &agent(json!({})), runs, 601), ["end a RateLimited", "end c Cancelled"]);
     }
 
     #[test]

@@ -101,10 +101,8 @@ impl<'a> Look<'a> {
     async fn go(mut self) -> Result<Action, Error> {
         self.take_orders().await?;
         let assessment = self.assess().await;
-        let active = self.settle_active().await?;
-        if active.is_none() {
-            self.assign_next(&assessment).await?;
-        }
+        self.settle_active().await?;
+        self.assign_next(&assessment).await?;
         let mut status = self.status();
         self.say(&mut status, assessment).await;
         self.write(status).await?;
@@ -208,9 +206,9 @@ impl<'a> Look<'a> {
         assessment
     }
 
-    /// The active run, if it goes on. If it is over its end is written into the agent's status; if its replica is gone it is closed first.
-    async fn settle_active(&mut self) -> Result<Option<()>, Error> {
-        let Some(active) = self.status().active_run else { return Ok(None) };
+    /// Looks at the active run. If it is over its end is written into the agent's status; if its replica is gone it is closed first.
+    async fn settle_active(&mut self) -> Result<(), Error> {
+        let Some(active) = self.status().active_run else { return Ok(()) };
         let cached = self.leader.caches.runs.get(&ObjectRef::new(&active.name).within(&self.namespace));
         let run = match cached.filter(|run| run.metadata.uid.as_ref() == Some(&active.uid)) {
             Some(run) => Some((*run).clone()),
@@ -219,13 +217,11 @@ impl<'a> Look<'a> {
         };
         let Some(run) = run else {
             tracing::warn!(run = active.name, "the active run was deleted");
-            self.release(None).await?;
-            return Ok(None);
+            return self.release(None).await;
         };
         let status = run.status.clone().unwrap_or_default();
         if status.phase.is_some_and(RunPhase::is_terminal) {
-            self.release(Some(&run)).await?;
-            return Ok(None);
+            return self.release(Some(&run)).await;
         }
         match &status.holder {
             None => self.hand_over(&run).await?,
@@ -236,7 +232,7 @@ impl<'a> Look<'a> {
             }
             Some(_) => {}
         }
-        Ok(Some(()))
+        Ok(())
     }
 
     /// The agent is free again, and what the run was is counted.
@@ -270,14 +266,18 @@ impl<'a> Look<'a> {
         self.create(&format!("{first}-r{attempt}"), run.spec.trigger, Some(first), attempt).await
     }
 
-    /// Assigns the run that is next, and says of the others what they wait for.
+    /// Assigns the run that is next if the agent is free, and says of the others what they wait for.
     async fn assign_next(&mut self, assessment: &Assessment) -> Result<(), Error> {
         let name = self.name.clone();
+        let active = self.status().active_run.map(|active| active.uid);
         let of_agent = self.leader.caches.runs.state_filter(|run| {
-            run.spec.agent_ref == name && run.namespace().as_deref() == Some(self.namespace.as_str()) && assign::is_waiting(run)
+            run.spec.agent_ref == name
+                && run.namespace().as_deref() == Some(self.namespace.as_str())
+                && assign::is_waiting(run)
+                && (active.is_none() || run.metadata.uid != active)
         });
         let pause = self.leader.operator.settings.retry_pause;
-        for next in assign::next(&self.agent, of_agent, pause, self.now) {
+        for next in assign::next(&self.agent, of_agent, active.is_some(), pause, self.now) {
             match next {
                 Next::End(run, verdict) => {
                     self.leader.slots.step_aside(&run.uid().unwrap_or_default());
@@ -423,10 +423,13 @@ pub(super) async fn orphans(leader: Arc<Leader>) {
         super::lead::after(ASK_AGAIN.min(leader.operator.settings.timings.lease)).await;
         for run in leader.caches.runs.state() {
             let namespace = run.namespace().unwrap_or_default();
+            if !leader.watches(&namespace) {
+                continue;
+            }
             let agent = ObjectRef::<InfraAgent>::new(&run.spec.agent_ref).within(&namespace);
             let held = run.status.as_ref().and_then(|status| status.holder.clone());
             let lost = held.as_ref().is_some_and(|holder| leader.replicas.is_dead(holder));
-            if leader.caches.agents.get(&agent).is_some() || !leader.watches(&namespace) || (held.is_some() && !lost) {
+            if leader.caches.agents.get(&agent).is_some() || (held.is_some() && !lost) {
                 continue;
             }
             let verdict = match lost {
