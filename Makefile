@@ -36,7 +36,9 @@ control-plane: ## Get Kubernetes' control plane for the tests (K8S=1.33.13 for a
 .PHONY: test
 test: setup control-plane ## Run every test, those on a real Kubernetes API server included (K8S=1.33.13 for another version)
 	INFRAAGENT_BINARY="$${CARGO_TARGET_DIR:-target}/debug/infraagent" $(CARGO) test --workspace --locked
-	$(CARGO) test --locked --manifest-path host/guests/cel/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/guests"
+	@for guest in cel generic; do \
+	  $(CARGO) test --locked --lib --manifest-path host/guests/$$guest/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/guests"; \
+	done
 	@for skill in $(SKILLS); do \
 	  echo "== $$skill"; \
 	  $(CARGO) test --locked --manifest-path example-skills/$$skill/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/skills"; \

@@ -16,10 +16,10 @@ pub mod metrics;
 pub mod run;
 pub mod trace;
 
-use infraagent_api::{InfraAgent, agent::Observability};
+use infraagent_api::{AgentRun, InfraAgent, agent::Observability};
 
 use self::{metrics::Metrics, trace::Traces};
-use crate::run::validate::{RunIdentity, ValidatedRun};
+use crate::run::validate::ValidatedRun;
 
 /// What runs are told with. Clones tell the same.
 #[derive(Debug, Clone, Default)]
@@ -48,15 +48,16 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A run of this agent.
-    pub fn of(agent: &InfraAgent, run: &RunIdentity) -> Self {
+    /// A run as it was ordered. If its agent cannot be read, it is told about as agents are that say nothing about it.
+    pub fn ordered(run: &AgentRun, agent: Option<&InfraAgent>) -> Self {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
         Self {
-            namespace: agent.metadata.namespace.clone().unwrap_or_else(|| "default".to_owned()),
-            agent: agent.metadata.name.clone().unwrap_or_default(),
-            agent_uid: agent.metadata.uid.clone(),
-            run: run.name.clone(),
-            uid: run.uid.clone(),
-            observability: agent.spec.observability.clone(),
+            namespace: text(&run.metadata.namespace),
+            agent: run.spec.agent_ref.clone(),
+            agent_uid: agent.and_then(|agent| agent.metadata.uid.clone()),
+            run: text(&run.metadata.name),
+            uid: text(&run.metadata.uid),
+            observability: agent.map(|agent| agent.spec.observability.clone()).unwrap_or_default(),
         }
     }
 }
@@ -81,4 +82,28 @@ const MAX_LABEL: usize = 128;
 fn label(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-_./:@+".contains(c) { c } else { '_' };
     name.chars().map(plain).take(MAX_LABEL).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::run::fixture;
+
+    #[test]
+    fn a_run_is_told_about_as_its_agent_says_and_without_one_by_default() {
+        let order: AgentRun = fixture::object(json!({
+            "apiVersion": "core.infraagent.io/v1alpha1", "kind": "AgentRun",
+            "metadata": { "name": "forge-1", "namespace": "agents", "uid": "run-uid" },
+            "spec": { "agentRef": "forge", "environmentRef": "site-a", "trigger": "manual" },
+        }));
+        let mut agent = fixture::agent();
+        agent["spec"]["observability"] = json!({ "metrics": false });
+        let subject = Subject::ordered(&order, Some(&fixture::object(agent.clone())));
+        let run = fixture::run(|documents| documents.agent = agent);
+        assert_eq!(subject, Subject::from(&run), "before and after it was validated");
+        assert!(!subject.observability.metrics && subject.observability.tracing);
+        assert_eq!(Subject::ordered(&order, None), Subject { agent_uid: None, observability: Observability::default(), ..subject });
+    }
 }

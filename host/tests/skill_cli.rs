@@ -88,6 +88,37 @@ fn the_fitted_world_is_written() {
 }
 
 #[test]
+fn a_skill_without_code_is_inspected_and_checked_as_a_folder() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../example-skills/restart-hung-workloads");
+    let inspection: serde_json::Value = serde_json::from_str(&succeeds(&folder, &["inspect", ".", "-o", "json"])).unwrap();
+    assert_eq!(inspection["imports"]["infraagent:skill/kubernetes-read@0.1.0"], serde_json::json!(["get", "list", "logs"]));
+    assert_eq!(inspection["imports"]["infraagent:skill/kubernetes-service-mutation@0.1.0"], serde_json::json!(["restart", "scale"]));
+    assert_eq!(inspection["tools"].as_array().unwrap().len(), 5);
+    let verdict: serde_json::Value = serde_json::from_str(&succeeds(&folder, &["check", ".", "-o", "json"])).unwrap();
+    assert_eq!((&verdict["admitted"], &verdict["warnings"]), (&true.into(), &serde_json::json!([])));
+    assert_eq!(verdict["digest"], inspection["digest"]);
+
+    let copy = tempfile::tempdir().unwrap();
+    fs::copy(folder.join("SKILL.md"), copy.path().join("SKILL.md")).unwrap();
+    let sheet = fs::read_to_string(folder.join("actions.yaml")).unwrap();
+    fs::write(copy.path().join("actions.yaml"), sheet.replace("!has(object.spec.paused)", "!has((object.spec.paused)")).unwrap();
+    let output = skill(copy.path(), &["check", "."]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("pre-condition-invalid"), "{}", text(&output.stdout));
+    for (file, change, words) in [
+        ("actions.yaml", sheet.replace("verb: logs", "verbs: logs"), "verbs"),
+        ("actions.yaml", format!("state: true\n{sheet}"), "`state: true`"),
+        ("Cargo.toml", String::new(), "infraagent skill build"),
+    ] {
+        fs::write(copy.path().join("actions.yaml"), &sheet).unwrap();
+        fs::write(copy.path().join(file), change).unwrap();
+        let output = skill(copy.path(), &["check", "."]);
+        assert_eq!(output.status.code(), Some(2), "{file}");
+        assert!(text(&output.stderr).contains(words), "{file}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
 fn mistakes_are_told_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, words) in [

@@ -308,3 +308,56 @@ fn what_the_readme_shows_of_a_skill_stands_in_its_source() {
     }
     assert_eq!(languages, ["yaml", "rust"]);
 }
+
+#[test]
+fn a_skill_without_code_does_what_its_sheet_says_and_nothing_else() {
+    let folder = repository().join("example-skills/restart-hung-workloads");
+    let restart =
+        |namespace: &str, name: &str| json!({ "kind": "deployments.apps", "namespace": namespace, "name": name, "reason": "it hangs" });
+    let scale = |replicas: Value| json!({ "kind": "deployments.apps", "namespace": "shop", "name": "checkout", "replicas": replicas, "reason": "the queue grows" });
+    let calls = [
+        ("look_at_workloads__list", json!({ "kind": "deployments.apps", "namespace": "shop" })),
+        ("look_at_workloads__get", json!({ "kind": "deployments.apps", "namespace": "shop", "name": "checkout" })),
+        ("restart_deployment", restart("shop", "checkout")),
+        ("restart_deployment", restart("shop", "checkout")),
+        ("restart_deployment", restart("kube-system", "coredns")),
+        ("restart_deployment", json!({ "kind": "statefulsets.apps", "namespace": "orders", "name": "orders-db", "reason": "it hangs" })),
+        ("scale_deployment", scale(json!(6))),
+        ("scale_deployment", scale(json!("3"))),
+        ("scale_deployment", scale(json!(4))),
+        ("look_at_workloads__get", json!({ "kind": "secrets", "namespace": "shop", "name": "db-password" })),
+        ("delete_deployment", restart("shop", "checkout")),
+    ];
+    let run = run("restart-hung-workloads", &folder, "automate-safe", &calls);
+    let deployments: Vec<&str> =
+        run.answers[0]["items"].as_array().unwrap().iter().map(|it| it["metadata"]["name"].as_str().unwrap()).collect();
+    assert!(deployments.contains(&"checkout"), "{deployments:?}");
+    assert_eq!(run.answers[1]["metadata"]["name"], "checkout");
+    assert_eq!(run.answers[2]["changed"], true, "{:#}", run.answers[2]);
+    for (at, words) in [
+        (3, "BLOCKED: "),
+        (4, "BLOCKED: "),
+        (5, "ERROR: "),
+        (6, "ERROR: "),
+        (7, "ERROR: "),
+        (9, "ERROR: "),
+        (10, "there is no tool `delete_deployment`"),
+    ] {
+        let told = run.answers[at].as_str().unwrap_or_else(|| panic!("{at}: {:#}", run.answers[at]));
+        assert!(told.contains(words), "{at}: {told}");
+    }
+    assert_eq!(run.answers[8]["changed"], true, "{:#}", run.answers[8]);
+    assert_eq!(run.changes(), 2, "{:#?}", run.entries);
+    for (status, call, reason) in [
+        ("executed", "kubectl.rollout restart deployment/checkout -n shop", ""),
+        ("blocked", "kubectl.rollout restart deployment/checkout -n shop", "cooldown"),
+        ("blocked", "kubectl.rollout restart deployment/coredns -n kube-system", "target-not-covered"),
+        ("executed", "kubectl.scale deployment/checkout -n shop --replicas=4", ""),
+    ] {
+        let found = run.entries.iter().any(|entry| {
+            let said = |field: &str| entry[field].as_str().unwrap_or_default();
+            said("status") == status && said("call").starts_with(call) && said("reason") == reason
+        });
+        assert!(found, "{status} {call} {reason} is not in {:#?}", run.entries);
+    }
+}

@@ -154,8 +154,16 @@ fn unsafe_code_lives_in_one_place() {
 }
 
 /// Rooms of the host in which a client of a cluster, or what makes one, may appear: those that must reach the API server.
-const CLUSTER: &[&str] =
-    &["audit/sink", "broker/cooldown/leases", "broker/kubernetes", "cli/run", "run/dereference", "run/lookup", "run/report"];
+const CLUSTER: &[&str] = &[
+    "audit/sink",
+    "broker/cooldown/leases",
+    "broker/kubernetes",
+    "cli/run",
+    "run/dereference",
+    "run/lookup",
+    "run/report",
+    "skill/source",
+];
 
 #[test]
 fn a_client_of_a_cluster_appears_only_where_one_is_needed() {

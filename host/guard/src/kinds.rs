@@ -1,6 +1,6 @@
 //! Kinds of objects, and the names that Kubernetes' own kinds have.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::string::{String, ToString};
 use core::fmt;
 
@@ -11,8 +11,8 @@ use crate::name::{Invalid, is_label, is_subdomain};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupResource {
     /// None for the core group.
-    group: Option<String>,
-    resource: String,
+    group: Option<Cow<'static, str>>,
+    resource: Cow<'static, str>,
 }
 
 impl GroupResource {
@@ -38,7 +38,7 @@ impl GroupResource {
     }
 
     fn of(group: Option<&str>, resource: &str) -> Self {
-        Self { group: group.map(ToOwned::to_owned), resource: resource.to_owned() }
+        Self { group: group.map(|group| Cow::Owned(group.to_owned())), resource: Cow::Owned(resource.to_owned()) }
     }
 
     /// The kind of Kubernetes' own that has this plural, singular, CamelCase or short name.
@@ -106,7 +106,7 @@ impl BuiltIn {
     }
 
     fn kind(&self) -> GroupResource {
-        GroupResource::of(self.group, self.plural)
+        GroupResource { group: self.group.map(Cow::Borrowed), resource: Cow::Borrowed(self.plural) }
     }
 }
 const fn built_in(group: &'static str, plural: &'static str, singular: &'static str, short: &'static [&'static str]) -> BuiltIn {

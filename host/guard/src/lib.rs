@@ -87,12 +87,12 @@ macro_rules! words {
     };
 }
 
-/// A text that is checked once, and then has a type of its own.
+/// A text that is checked once, and then has a type of its own. Shared: a call goes through many hands (claim, permit, record), and copying it costs no memory.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $expected:literal, $valid:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $type(alloc::string::String);
+        pub struct $type(alloc::sync::Arc<str>);
 
         impl $type {
             /// Accepts exactly what the type's description says; nothing is trimmed, folded or decoded.

@@ -18,12 +18,12 @@ name!(
 impl Glob {
     /// True if it matches everything.
     pub fn is_any(&self) -> bool {
-        matches!(self.0.as_str(), "*" | "**")
+        matches!(self.as_str(), "*" | "**")
     }
 
     /// True if the whole text matches.
     pub fn matches(&self, text: &str) -> bool {
-        let Some((start, rest)) = self.0.find('*').and_then(|star| self.0.split_at_checked(star)) else { return self.0 == text };
+        let Some((start, rest)) = self.0.find('*').and_then(|star| self.0.split_at_checked(star)) else { return *self.0 == *text };
         text.strip_prefix(start).is_some_and(|tail| match rest {
             "**" => true,
             "*" => !tail.contains('/'),
@@ -33,7 +33,7 @@ impl Glob {
 
     /// True if the path matches for a server that ignores case and a final slash, as many do.
     pub(crate) fn matches_loosely(&self, path: &str) -> bool {
-        let (glob, path) = (Self(self.0.to_ascii_lowercase()), path.to_ascii_lowercase());
+        let (glob, path) = (Self(self.0.to_ascii_lowercase().into()), path.to_ascii_lowercase());
         glob.matches(&path) || glob.matches(path.trim_end_matches('/'))
     }
 

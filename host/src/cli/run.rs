@@ -78,8 +78,8 @@ pub struct Args {
     /// File with InfraAgentPolicies. Without one the agent only observes
     #[arg(long, value_name = "FILE", requires = "agent")]
     policy: Option<PathBuf>,
-    /// Component of a skill that the agent names; once for each
-    #[arg(long = "skill", value_name = "FILE.wasm")]
+    /// Component of a skill that the agent names, or the folder of one without code; once for each
+    #[arg(long = "skill", value_name = "FILE.wasm|DIR")]
     skills: Vec<PathBuf>,
     /// Folder of Kubernetes objects in YAML that stands for the cluster. It is read, never written
     #[arg(long, value_name = "DIR", group = "world")]

@@ -147,4 +147,6 @@ fn made(action: &ActionSpec) -> Result<Vec<Made>, String> {
 }
 
 #[cfg(test)]
+mod guests;
+#[cfg(test)]
 mod tests;

@@ -8,7 +8,10 @@ use infraagent_sandbox::manifest::{self, ActionSpec, LimitRequest, Manifest, Man
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::surface::{self, Functions, Surface};
+use super::{
+    source::{Component, Unit, Unusable},
+    surface::{self, Functions, Surface},
+};
 
 /// What a component says of itself.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -24,9 +27,9 @@ pub struct Inspection {
     pub license: Option<String>,
     /// Free words.
     pub tags: Vec<String>,
-    /// `sha256:` and the digest of the whole file.
+    /// `sha256:` and the digest of the whole file, or of what a skill without code is made of.
     pub digest: String,
-    /// The size of the whole file, in bytes.
+    /// The size of the whole file, or of all components, in bytes.
     pub size: usize,
     /// The contract's version that it was built against.
     pub contract: String,
@@ -87,13 +90,36 @@ pub enum Error {
     /// No component.
     #[error(transparent)]
     Component(#[from] surface::Error),
+    /// It cannot be read.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
 }
 
 impl Inspection {
     /// Reads a component.
     pub fn of(component: &[u8]) -> Result<Self, Error> {
         let manifest = manifest::read(component)?;
-        let Surface { imports, exports } = Surface::of(component)?;
+        Ok(Self::from_parts(manifest, Surface::of(component)?, digest(component), component.len()))
+    }
+
+    /// Reads a skill that was found: of one without code, everything that its components import.
+    pub fn of_skill(skill: &Component) -> Result<Self, Error> {
+        let mut whole = Surface::default();
+        let mut size = 0_usize;
+        for Unit { component, code: _ } in skill.units()? {
+            let Surface { imports, exports } = Surface::of(&component)?;
+            for (interface, functions) in imports {
+                let known = whole.imports.entry(interface).or_default();
+                known.extend(functions);
+                known.sort();
+            }
+            whole.exports.extend(exports);
+            size = size.saturating_add(component.len());
+        }
+        Ok(Self::from_parts((*skill.manifest).clone(), whole, skill.digest.clone(), size))
+    }
+
+    fn from_parts(manifest: Manifest, Surface { imports, exports }: Surface, digest: String, size: usize) -> Self {
         let Manifest { name, version, description, license, tags, instructions: _, contract, minimum_host, tools, sheet, limits } =
             manifest;
         let actions: Vec<Action> = sheet.actions.iter().map(action).collect();
@@ -109,9 +135,8 @@ impl Inspection {
                 actions: tool.actions,
             })
             .collect();
-        let (digest, size) = (digest(component), component.len());
         let state = sheet.state;
-        Ok(Self {
+        Self {
             name,
             version,
             description,
@@ -127,7 +152,7 @@ impl Inspection {
             actions,
             imports,
             exports,
-        })
+        }
     }
 }
 

@@ -8,6 +8,8 @@ mod component;
 mod configmap;
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod live;
 mod reference;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

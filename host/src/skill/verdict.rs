@@ -1,8 +1,12 @@
 //! Would this host admit the component? The sandbox's own decision, the same that is made before a skill is run, as a document.
 
-use infraagent_sandbox::admission::{self, Admitted, Refusal};
+use infraagent_sandbox::{
+    admission::{self, Admitted, Refusal},
+    manifest::Sheet,
+};
 use serde::Serialize;
 
+use super::source::{Component, Unit, Unusable};
 use crate::cel::Evaluator;
 
 /// The decision on a component.
@@ -14,9 +18,9 @@ pub struct Verdict {
     /// The skill's name and version, if the manifest can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skill: Option<String>,
-    /// `sha256:` and the digest of the whole file.
+    /// `sha256:` and the digest of the whole file, or of what a skill without code is made of.
     pub digest: String,
-    /// The size of the whole file, in bytes.
+    /// The size of the whole file, or of all components, in bytes.
     pub size: usize,
     /// Whether it needs the compat profile: clocks, random, stdio, an empty environment and file system.
     pub compat: bool,
@@ -41,13 +45,32 @@ impl Verdict {
         let mut verdict = match admission::admit(component) {
             Ok(admitted) => {
                 let mut verdict = Self::of(&admitted);
-                verdict.reasons = expressions(&admitted, evaluator).await;
+                verdict.reasons = expressions(&admitted.manifest().sheet, evaluator).await;
                 verdict
             }
             Err(refusals) => Self { reasons: refusals.into_iter().map(Reason::from).collect(), ..Self::unread(component) },
         };
         verdict.admitted = verdict.reasons.is_empty();
         verdict
+    }
+
+    /// Decides on a skill that was found: each of its components must be admitted.
+    pub async fn on_skill(skill: &Component, evaluator: &Evaluator) -> Result<Self, Unusable> {
+        let Component { shown: _, digest, manifest, code: _ } = skill;
+        let (mut compat, mut size, mut warnings) = (false, 0_usize, Vec::new());
+        let mut reasons = expressions(&manifest.sheet, evaluator).await;
+        for Unit { component, code: _ } in skill.units()? {
+            size = size.saturating_add(component.len());
+            match admission::admit(&component) {
+                Ok(admitted) => {
+                    compat |= admitted.is_compat();
+                    warnings.extend_from_slice(admitted.warnings());
+                }
+                Err(refusals) => reasons.extend(refusals.into_iter().map(Reason::from)),
+            }
+        }
+        let skill = Some(format!("{} {}", manifest.name, manifest.version));
+        Ok(Self { admitted: reasons.is_empty(), skill, digest: digest.clone(), size, compat, reasons, warnings })
     }
 
     fn of(admitted: &Admitted) -> Self {
@@ -76,9 +99,9 @@ impl From<Refusal> for Reason {
     }
 }
 
-async fn expressions(admitted: &Admitted, evaluator: &Evaluator) -> Vec<Reason> {
+async fn expressions(sheet: &Sheet, evaluator: &Evaluator) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    for action in &admitted.manifest().sheet.actions {
+    for action in &sheet.actions {
         for condition in &action.pre_conditions {
             if let Err(error) = evaluator.check(&condition.cel).await {
                 let message = format!("pre-condition `{}` of action `{}`: {error}", condition.cel, action.id);

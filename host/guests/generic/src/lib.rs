@@ -72,7 +72,9 @@ mod tests {
 
     #[test]
     fn a_tool_claims_the_action_that_its_name_says() {
-        for (tool, expected) in [("restart", "restart"), ("restart_web", "restart-web"), ("pods__get", "pods"), ("my_pods__list", "my-pods")] {
+        for (tool, expected) in
+            [("restart", "restart"), ("restart_web", "restart-web"), ("pods__get", "pods"), ("my_pods__list", "my-pods")]
+        {
             assert_eq!(action(tool), expected);
         }
     }

@@ -6,7 +6,10 @@ use super::{
     pack::{engine, evaluator},
     show::{self, Format},
 };
-use crate::{audit::escape_terminal, skill::verdict::Verdict};
+use crate::{
+    audit::escape_terminal,
+    skill::{source::Component, verdict::Verdict},
+};
 
 /// Arguments of `infraagent skill check`.
 #[derive(Debug, clap::Args)]
@@ -16,10 +19,11 @@ Ends with 0 if the skill would be admitted, with 1 if it would not.
 
 Examples:
   infraagent skill check my-skill.wasm
+  infraagent skill check example-skills/restart-hung-workloads
   infraagent skill check my-skill.wasm -o json | jq -r .reasons[].code"
 )]
 pub struct Args {
-    /// The component
+    /// The component, or the directory of a skill without code
     file: PathBuf,
     /// Print a document instead of text
     #[arg(short, long, value_name = "FORMAT")]
@@ -29,7 +33,12 @@ pub struct Args {
 /// Runs it.
 pub(super) async fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let Args { file, output } = args;
-    let verdict = Verdict::on(&show::read(file)?, &evaluator(engine()?)).await;
+    let evaluator = evaluator(engine()?);
+    let verdict = if file.is_dir() {
+        Verdict::on_skill(&Component::read(file)?, &evaluator).await?
+    } else {
+        Verdict::on(&show::read(file)?, &evaluator).await
+    };
     match output {
         Some(format) => format.print(&verdict)?,
         None => print(&verdict),

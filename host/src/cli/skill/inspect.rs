@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context as _;
 
 use super::show::{self, Format};
-use crate::skill::inspect::Inspection;
+use crate::skill::{inspect::Inspection, source::Component};
 
 /// Arguments of `infraagent skill inspect`.
 #[derive(Debug, clap::Args)]
@@ -14,10 +14,11 @@ use crate::skill::inspect::Inspection;
 
 Examples:
   infraagent skill inspect my-skill.wasm
+  infraagent skill inspect example-skills/restart-hung-workloads
   infraagent skill inspect my-skill.wasm -o json | jq .imports"
 )]
 pub struct Args {
-    /// The component
+    /// The component, or the directory of a skill without code
     file: PathBuf,
     /// Print a document instead of tables
     #[arg(short, long, value_name = "FORMAT")]
@@ -27,7 +28,8 @@ pub struct Args {
 /// Runs it.
 pub(super) fn main(args: &Args) -> anyhow::Result<ExitCode> {
     let Args { file, output } = args;
-    let skill = Inspection::of(&show::read(file)?).with_context(|| format!("`{}`", file.display()))?;
+    let skill = if file.is_dir() { Inspection::of_skill(&Component::read(file)?) } else { Inspection::of(&show::read(file)?) };
+    let skill = skill.with_context(|| format!("`{}`", file.display()))?;
     match output {
         Some(format) => format.print(&skill)?,
         None => show::inspection(&skill),

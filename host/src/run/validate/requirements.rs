@@ -9,7 +9,8 @@ use infraagent_guard::name::EndpointName;
 
 use super::{Findings, SkillInput, WarningKind, environment::Resolved};
 
-/// Each skill against the platform's sources and against the digest that the agent pins. Registries are not asked: the component that was given is used.
+/// Each skill against the platform's sources and against the digest that the agent pins. Registries and repositories are not asked: the component that was given
+/// is used.
 pub(super) fn check_sources(
     document: &str,
     agent: &InfraAgentSpec,
@@ -38,7 +39,7 @@ pub(super) fn check_sources(
                     findings.problem(document, path, format!("{message}: give the pinned component, or name a tag"));
                 }
             }
-            (Some(_) | None, _) if kind == Some(SourceKind::Bundled) => {}
+            (Some(_) | None, _) if matches!(kind, Some(SourceKind::Bundled | SourceKind::ConfigMap)) => {}
             (Some(_) | None, _) => findings.warn(
                 WarningKind::NoEffect,
                 format!("`{path}` (`{source}`) is not asked: skill `{name}` is the component that was given with --skill"),

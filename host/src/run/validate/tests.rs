@@ -369,12 +369,12 @@ fn a_skill_is_the_one_that_the_agent_names() {
     let differs = problems(source(&format!("oci://ghcr.io/acme/rollouts@{other}")));
     assert!(matches!(differs.as_slice(), [one] if one.contains(path) && one.contains(&given) && one.contains(&other)), "{differs:#?}");
     assert_eq!(fixture::run(source(&format!("oci://ghcr.io/acme/rollouts@{given}"))).warnings, []);
-    for elsewhere in
-        ["oci://ghcr.io/acme/rollouts:1", "git://github.com/acme/skills#rollouts@main", "configmap", "configmap://rollouts/skill"]
-    {
+    for elsewhere in ["oci://ghcr.io/acme/rollouts:1", "git://github.com/acme/skills#rollouts@main"] {
         warned(&fixture::run(source(elsewhere)), WarningKind::NoEffect, &format!("(`{elsewhere}`) is not asked"));
     }
-    assert_eq!(fixture::run(source("bundled")).warnings, []);
+    for here in ["bundled", "configmap", "configmap://rollouts/skill"] {
+        assert_eq!(fixture::run(source(here)).warnings, [], "{here}");
+    }
     for (allowed, from) in [(json!(["oci"]), "bundled"), (json!(["bundled"]), "oci://ghcr.io/acme/rollouts:1"), (json!([]), "configmap")] {
         let change = |documents: &mut Documents| {
             documents.policies[0]["spec"]["allowedSources"] = allowed;

@@ -22,6 +22,9 @@ use tracing_subscriber::{
 use super::{Context, Format, Levels, SKILL, context::TARGET};
 use crate::audit::{Redactor, escape_terminal};
 
+/// The field that holds the constant text of an event.
+const MESSAGE: &str = "message";
+
 /// Takes a whole line, its end included.
 pub(super) type Write = dyn Fn(&str) + Send + Sync;
 
@@ -113,7 +116,9 @@ struct Fields(Map<String, Value>);
 
 impl Fields {
     fn add(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
+        // The constant comes first. A field of the same name is a value like any other.
+        let name = if field.name() == MESSAGE && self.0.contains_key(MESSAGE) { "text" } else { field.name() };
+        self.0.insert(name.to_owned(), value.into());
     }
 }
 
@@ -151,7 +156,6 @@ struct Line<'a> {
     fields: Map<String, Value>,
 }
 
-const MESSAGE: &str = "message";
 const DIM: Style = Style::new().dimmed();
 
 impl Line<'_> {

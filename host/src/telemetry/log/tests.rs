@@ -123,6 +123,17 @@ fn the_process_says_what_is_logged_and_the_agent_what_of_its_runs() {
 }
 
 #[test]
+fn the_constant_text_of_a_line_is_its_message() {
+    let logged = Logged::start("info", Format::Json);
+    let message = "no, this is";
+    tracing::info!(message, "this is the message");
+    tracing::info!(%message, count = 1, "so it is here");
+    let lines = logged.lines();
+    assert_eq!((lines[0]["message"].as_str(), lines[0]["text"].as_str()), (Some("this is the message"), Some(message)));
+    assert_eq!((lines[1]["message"].as_str(), lines[1]["text"].as_str()), (Some("so it is here"), Some(message)));
+}
+
+#[test]
 fn levels_are_given_by_target() {
     let logged = Logged::start("skill=debug", Format::Json);
     say_everything();

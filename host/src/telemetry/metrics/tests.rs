@@ -70,23 +70,12 @@ impl Tools for Telling {
     }
 }
 
-fn subject(run: &ValidatedRun) -> Subject {
-    Subject {
-        namespace: run.agent.namespace.to_string(),
-        agent: run.agent.name.clone(),
-        agent_uid: run.agent.uid.clone(),
-        run: run.run.name.clone(),
-        uid: run.run.uid.clone(),
-        observability: run.observability.clone(),
-    }
-}
-
 /// Holds a recorded conversation to its end, and counts it.
 async fn hold(metrics: &Metrics, run: &ValidatedRun, turns: Value, action: Option<&str>) -> Conclusion {
     let folder = tempfile::tempdir().unwrap();
     let talk = json!({ "conversation": 1, "turns": turns }).to_string();
     let provider = Provider::Replay(Replay::parse(&folder.path().join("talk.yaml"), &talk, Mode::Update).unwrap());
-    let counted = metrics.begin(&subject(run));
+    let counted = metrics.begin(&Subject::from(run));
     let observer = counted.observer(run);
     let tools = Telling { observer: observer.clone(), action: action.map(str::to_owned) };
     let conclusion = execute(run, &provider, &tools, &observer, std::future::pending()).await;
@@ -224,7 +213,7 @@ async fn an_agent_that_does_not_want_to_be_counted_is_not() {
     let run = fixture::run(|documents| documents.agent["spec"]["observability"] = json!({ "metrics": false }));
     let conclusion = hold(&metrics, &run, turns(), None).await;
     assert_eq!(conclusion.phase, RunPhase::Succeeded);
-    metrics.ended(&subject(&run), RunPhase::Failed, Some(Duration::from_secs(1)));
+    metrics.ended(&Subject::from(&run), RunPhase::Failed, Some(Duration::from_secs(1)));
     assert!(!metrics.text().unwrap().contains("forge") && !metrics.text().unwrap().contains("namespace=\"agents\""));
     hold(&metrics, &fixture::run(|_| ()), turns(), None).await;
     assert!(metrics.text().unwrap().contains("agent=\"forge\""), "another one is");
@@ -262,7 +251,7 @@ fn a_run_counts_as_active_until_whoever_executes_it_lets_go() {
     let run = fixture::run(|_| ());
     let active =
         || lines(&metrics.text().unwrap(), "infraagent_active_runs").first().map(|line| line.rsplit(' ').next().unwrap().to_owned());
-    let (one, two) = (metrics.begin(&subject(&run)), metrics.begin(&subject(&run)));
+    let (one, two) = (metrics.begin(&Subject::from(&run)), metrics.begin(&Subject::from(&run)));
     assert_eq!(active().as_deref(), Some("2"));
     drop(one);
     assert_eq!(active().as_deref(), Some("1"), "also when it did not end");
