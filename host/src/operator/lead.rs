@@ -90,7 +90,9 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         tracing::error!("a watch ended before its cache was full");
         return;
     }
-    let active = caches.agents.state().into_iter().filter_map(|agent| Some(agent.status.as_ref()?.active_run.as_ref()?.uid.clone()));
+    let looked_after = |agent: &Arc<InfraAgent>| operator.settings.watches(agent.metadata.namespace.as_deref().unwrap_or_default());
+    let agents = caches.agents.state().into_iter().filter(looked_after);
+    let active = agents.filter_map(|agent| Some(agent.status.as_ref()?.active_run.as_ref()?.uid.clone()));
     let reporter = Reporter { controller: "infraagent".to_owned(), instance: Some(operator.settings.identity.clone()) };
     let leader = Arc::new(Leader {
         replicas: Replicas::new(own, operator.settings.timings),

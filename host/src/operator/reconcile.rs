@@ -1,7 +1,7 @@
 //! One look at one agent: what is over is settled, what is lost is closed, what was ordered is made a run, what waits is assigned, and all of it is said in the
 //! agent's status. Every write bears the version that the decision was made on; a conflict means to look again.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use infraagent_api::{
     AgentRun, AgentRunSpec, InfraAgent, LABEL_AGENT, ObjectMeta,
@@ -421,6 +421,7 @@ fn passes(record: &AgentRunStatus) -> bool {
 pub(super) async fn orphans(leader: Arc<Leader>) {
     loop {
         super::lead::after(ASK_AGAIN.min(leader.operator.settings.timings.lease)).await;
+        leader.free_what_nobody_frees();
         for run in leader.caches.runs.state() {
             let namespace = run.namespace().unwrap_or_default();
             if !leader.watches(&namespace) {
@@ -457,9 +458,19 @@ fn stem(name: &str) -> String {
 }
 
 impl Leader {
+    /// An agent that was deleted while it was busy frees no slot.
+    fn free_what_nobody_frees(&self) {
+        let runs: HashSet<String> = self.caches.runs.state().iter().filter_map(|run| run.uid()).collect();
+        let agents = self.caches.agents.state();
+        let busy: HashSet<&str> =
+            agents.iter().filter_map(|agent| Some(agent.status.as_ref()?.active_run.as_ref()?.uid.as_str())).collect();
+        for waiting in self.slots.keep(|uid| runs.contains(uid) || busy.contains(uid)) {
+            let _ = self.wake.send(waiting);
+        }
+    }
+
     /// Whether agents of this namespace are looked after.
     pub(super) fn watches(&self, namespace: &str) -> bool {
-        let namespaces = &self.operator.settings.namespaces;
-        namespaces.is_empty() || namespaces.iter().any(|watched| watched == namespace)
+        self.operator.settings.watches(namespace)
     }
 }

@@ -60,6 +60,18 @@ impl Slots {
         state.waiting.values().take(free).cloned().collect()
     }
 
+    /// Frees the slots of all runs but these. Returns the agents that may go on now.
+    pub(super) fn keep(&self, is_active: impl Fn(&str) -> bool) -> Vec<ObjectRef<InfraAgent>> {
+        let mut state = self.lock();
+        let before = state.taken.len();
+        state.taken.retain(|uid| is_active(uid));
+        if state.taken.len() == before {
+            return Vec::new();
+        }
+        let free = self.most.saturating_sub(state.taken.len());
+        state.waiting.values().take(free).cloned().collect()
+    }
+
     /// The run waits for something else than a slot: it stands in nobody's way.
     pub(super) fn step_aside(&self, uid: &str) {
         self.lock().waiting.retain(|(_, waiting), _| waiting != uid);
@@ -94,6 +106,15 @@ mod tests {
         assert!(slots.take("b", at(2), &agent("b")));
         assert_eq!(slots.free("b"), [agent("c")]);
         assert_eq!(slots.free("b"), [], "nothing is freed twice");
+    }
+
+    #[test]
+    fn a_slot_whose_run_nobody_settles_is_found() {
+        let slots = Slots::new(2, ["gone".to_owned(), "there".to_owned()]);
+        assert!(!slots.take("a", at(1), &agent("a")));
+        assert_eq!(slots.keep(|_| true), []);
+        assert_eq!(slots.keep(|uid| uid == "there"), [agent("a")]);
+        assert!(slots.take("a", at(1), &agent("a")));
     }
 
     #[test]

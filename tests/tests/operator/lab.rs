@@ -16,6 +16,8 @@ use crate::model::{self, Plan};
 
 /// The ServiceAccount of every agent.
 pub(crate) const ACCOUNT: &str = "worker";
+/// Another one, which the operator may act as too.
+pub(crate) const LATE: &str = "late";
 /// Long enough for a busy machine: for tests in which no replica is lost.
 pub(crate) const CALM: &[&str] = &["--lease-duration", "10s", "--effect-timeout", "3s", "--retry-pause", "100ms"];
 /// Short enough to wait for: for tests in which replicas are lost.
@@ -55,11 +57,15 @@ impl Lab<'static> {
 
 impl<'a> Lab<'a> {
     pub(crate) async fn on(plane: &'a ControlPlane, options: &[&str]) -> Self {
-        let operator = plane.operator(&[ACCOUNT], options).await;
+        let operator = plane.operator(&[ACCOUNT, LATE], options).await;
         let lab = Self { plane, client: plane.admin().await, namespace: operator.namespace.clone(), operator };
         lab.apply(json!({
             "apiVersion": "core.infraagent.io/v1alpha1", "kind": "ModelTierConfig", "metadata": {"name": "default"},
-            "spec": {"tiers": [{"tier": "standard", "provider": "openai", "model": "gpt-4.1", "endpoint": model::url()}]},
+            "spec": {"tiers": [
+                {"tier": "standard", "provider": "openai", "model": "gpt-4.1", "endpoint": model::url()},
+                // Nobody listens there.
+                {"tier": "fast", "provider": "openai", "model": "gpt-4.1-mini", "endpoint": "http://127.0.0.1:9"},
+            ]},
         }))
         .await;
         lab.apply(json!({
@@ -86,7 +92,13 @@ impl<'a> Lab<'a> {
     }
 
     pub(crate) async fn environment(&self) {
-        self.apply(self.object("core.infraagent.io/v1alpha1", "AgentEnvironment", "lab", json!({"namespaces": {"apps": [self.namespace]}}))).await;
+        self.apply(self.object(
+            "core.infraagent.io/v1alpha1",
+            "AgentEnvironment",
+            "lab",
+            json!({"namespaces": {"apps": [self.namespace]}}),
+        ))
+        .await;
     }
 
     pub(crate) async fn skill(&self) {
@@ -137,10 +149,15 @@ impl<'a> Lab<'a> {
 
     /// A Deployment without pods: nothing is to be waited for.
     pub(crate) async fn deployment(&self, name: &str) {
-        self.apply(self.object("apps/v1", "Deployment", name, json!({
-            "replicas": 0, "selector": {"matchLabels": {"app": name}},
-            "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}},
-        })))
+        self.apply(self.object(
+            "apps/v1",
+            "Deployment",
+            name,
+            json!({
+                "replicas": 0, "selector": {"matchLabels": {"app": name}},
+                "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}},
+            }),
+        ))
         .await;
     }
 
@@ -221,14 +238,18 @@ impl<'a> Lab<'a> {
         let agents = &self.agents();
         eventually(&format!("{agent}: {kind}={status} {reason}"), || async move {
             let conditions = agents.get(agent).await.ok()?.status?.conditions;
-            conditions.into_iter().find(|had| (had.type_.as_str(), had.status.as_str(), had.reason.as_str()) == (kind, status, reason)).map(|had| had.message)
+            conditions
+                .into_iter()
+                .find(|had| (had.type_.as_str(), had.status.as_str(), had.reason.as_str()) == (kind, status, reason))
+                .map(|had| had.message)
         })
         .await
     }
 
     /// Waits until a run waits for this reason.
     pub(crate) async fn waits_for(&self, run: &str, reason: &str) -> AgentRun {
-        self.run_that(run, &format!("waits: {reason}"), |run| phase(run) == RunPhase::Pending && self::reason(run, "Assigned") == reason).await
+        self.run_that(run, &format!("waits: {reason}"), |run| phase(run) == RunPhase::Pending && self::reason(run, "Assigned") == reason)
+            .await
     }
 
     pub(crate) async fn delete_agent(&self, agent: &str) {

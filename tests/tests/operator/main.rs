@@ -4,6 +4,11 @@
 //! start their own. `chaos` kills, freezes, cuts off and restarts: it prints the seed of what it draws (`CHAOS_SEED` repeats it), and does it in a short form
 //! unless `CHAOS=full`.
 
+mod chaos;
 mod lab;
+mod limits;
 mod model;
 mod orders;
+mod ready;
+mod records;
+mod retries;

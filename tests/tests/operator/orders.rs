@@ -112,7 +112,10 @@ async fn nothing_of_a_paused_agent_starts_until_it_goes_on() {
     lab.order("of-the-other", "other", json!({})).await;
     lab.ended("of-the-other").await;
     let waiting = lab.runs().get("waiting").await.unwrap();
-    assert_eq!((phase(&waiting), reason(&waiting, "Assigned"), model::asked(&lab.key("forge"))), (RunPhase::Pending, "Paused".to_owned(), 0));
+    assert_eq!(
+        (phase(&waiting), reason(&waiting, "Assigned"), model::asked(&lab.key("forge"))),
+        (RunPhase::Pending, "Paused".to_owned(), 0)
+    );
     lab.change_agent("forge", json!({"paused": false})).await;
     assert_eq!(ending(&lab.ended("waiting").await), (RunPhase::Succeeded, "Completed".to_owned()));
 }
