@@ -122,6 +122,13 @@ impl<T> Recorded<T> {
     }
 }
 
+impl Error {
+    /// Whether the same write may succeed a moment later: the API server did not answer, or wants to be asked less.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self, Self::Sink(sink::Error::Cluster(sink::cluster::Error::Unanswered { .. } | sink::cluster::Error::Busy { .. })))
+    }
+}
+
 /// Why something could not be recorded. Whatever it was, it must not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

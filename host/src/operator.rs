@@ -45,7 +45,9 @@ mod reconcile;
 mod replicas;
 mod settings;
 mod slots;
+mod spending;
 mod statuses;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -58,6 +60,7 @@ use crate::{
     clock::Clock,
     run::{connection::Connection, workshop::Workshop},
     skill::source::Sources,
+    telemetry::{Telemetry, health::Health, metrics::Metrics},
 };
 
 /// Set to `true` on a run, it ends the run.
@@ -85,6 +88,12 @@ pub struct Operator {
     pub skills: Sources,
     /// Signs records.
     pub key: Arc<AuditKey>,
+    /// What is told about runs.
+    pub telemetry: Telemetry,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Whether this process lives and is ready.
+    pub health: Arc<Health>,
 }
 
 impl std::fmt::Debug for Operator {
@@ -125,6 +134,7 @@ pub async fn run(operator: Arc<Operator>, shutdown: watch::Receiver<bool>) -> Re
         lost = heartbeat.lost() => Err(lost),
         _ = asked.wait_for(|stop| *stop) => Ok(()),
     };
+    operator.health.leave();
     leave.send_replace(true);
     if let Err(error) = &ended {
         tracing::error!(%error, "runs of this replica end now");

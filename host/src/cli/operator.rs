@@ -1,6 +1,6 @@
 //! `infraagent operator`: one replica of the operator, until it gets SIGTERM.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use infraagent_guard::name::Namespace;
@@ -9,6 +9,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use tokio::{
+    net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
@@ -19,6 +20,13 @@ use crate::{
     operator::{self, Operator, Settings, Timings, keys},
     run::{connection::Connection, workshop::Workshop},
     skill::{cache::Cache, source::Sources},
+    telemetry::{
+        Telemetry,
+        health::Health,
+        http::{serve_health, serve_metrics},
+        metrics::Metrics,
+        trace::{self, Traces},
+    },
 };
 
 /// Arguments of `infraagent operator`.
@@ -70,6 +78,14 @@ pub struct Args {
     /// Folder that keeps compiled skills [default: they are compiled once per process]
     #[arg(long, value_name = "DIR", env = "INFRAAGENT_CACHE_DIR")]
     cache_dir: Option<PathBuf>,
+    /// Where /healthz and /readyz are served
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8081", env = "INFRAAGENT_HEALTH_ADDRESS")]
+    health_address: SocketAddr,
+    /// Where /metrics is served
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443", env = "INFRAAGENT_METRICS_ADDRESS")]
+    metrics_address: SocketAddr,
+    #[command(flatten)]
+    traces: trace::Args,
     #[command(flatten)]
     compile: Flags,
 }
@@ -94,10 +110,23 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         drain_timeout,
         retry_pause,
         cache_dir,
+        health_address,
+        metrics_address,
+        traces,
         compile,
     } = args;
     let timings = Timings::new(lease_duration, effect_timeout, drain_timeout)?;
     let shutdown = told_to_end().context("signals cannot be listened to")?;
+    // What is asked for while it starts is answered: not ready yet.
+    let (health, metrics) = (Health::new(), Metrics::new()?);
+    let listen = |flag: &'static str, address: SocketAddr| async move {
+        TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
+    };
+    let asked = listen("--health-address", health_address).await?;
+    let scraped = listen("--metrics-address", metrics_address).await?;
+    tokio::spawn(serve_health(asked, Arc::clone(&health), std::future::pending()));
+    tokio::spawn(serve_metrics(scraped, metrics.clone(), std::future::pending()));
+    let traces = Traces::connect(&traces)?;
     let config = match kubeconfig {
         Some(path) => {
             let shown = path.display().to_string();
@@ -139,8 +168,13 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         clock: Clock::system(),
         workshop: Workshop::new(Compiler::new(CompileLimits::from(compile)), cache),
         key: keys.audit,
+        telemetry: Telemetry { metrics: Some(metrics.clone()), traces: traces.clone() },
+        metrics,
+        health,
     };
-    operator::run(Arc::new(operator), shutdown).await?;
+    let ended = operator::run(Arc::new(operator), shutdown).await;
+    traces.shutdown(trace::FAREWELL).await;
+    ended?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use infraagent_api::{AgentEnvironment, Condition, InfraAgent, InfraAgentPolicy, ModelTierConfig, agent::ResolvedSkill, policy::Suspend};
 use jiff::Timestamp;
 
-use super::conditions::{Holds, condition};
+use super::{
+    conditions::{Holds, condition},
+    spending::{Allowance, Spent, at_most},
+};
 use crate::{
     run::{
         report,
@@ -36,6 +39,10 @@ pub(super) struct Assessment {
     pub(super) skills: Vec<ResolvedSkill>,
     /// Why it does not run although it could.
     pub(super) paused: Option<String>,
+    /// The most that one run of it can use.
+    pub(super) at_most: Spent,
+    /// What the platform allows the agents of its namespace per day.
+    pub(super) allowance: Allowance,
     /// It may become ready without anybody changing anything that is watched.
     pub(super) ask_again: bool,
 }
@@ -91,6 +98,8 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
         })
         .collect();
     let paused = paused(agent, policies.as_deref().unwrap_or_default());
+    let allowance = Allowance::of(policies.as_deref().unwrap_or_default());
+    let mut most = Spent::default();
     let (accepted, obstacle, standing) = match (environment, policies, missing.into_iter().next()) {
         (Some(environment), Ok(policies), None) => {
             let skills =
@@ -112,12 +121,20 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
                     (say("Accepted", Holds::No, "Invalid", message), Some(obstacle), Vec::new())
                 }
                 Ok(run) => {
+                    most = at_most(run.limits.tokens, run.model.prices);
                     ask_again |= account.is_err();
                     let obstacle = match account {
                         Err(message) => Some(Obstacle { reason: "ServiceAccountNotFound", message }),
                         Ok(()) if remote => Some(Obstacle {
                             reason: "EnvironmentNotReady",
                             message: "the AgentEnvironment has `spec.connection.kind: kubeconfig`, which is not supported yet".to_owned(),
+                        }),
+                        Ok(()) if allowance.nanos.is_some() && run.model.prices.is_none() => Some(Obstacle {
+                            reason: "NoPrice",
+                            message: format!(
+                                "a policy limits the cost per day, and `{}` has no price: add it to the ModelTierConfig",
+                                run.model.id()
+                            ),
                         }),
                         Ok(()) => None,
                     };
@@ -134,11 +151,16 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
     let ready = match (&obstacle, &paused) {
         (Some(Obstacle { reason, message }), _) => say("Ready", Holds::No, reason, message.clone()),
         (None, Some(why)) => say("Ready", Holds::Yes, "Paused", why.clone()),
-        (None, None) => say("Ready", Holds::Yes, "Ready", "runs can start".to_owned()),
+        (None, None) => say(
+            "Ready",
+            Holds::Yes,
+            "Ready",
+            "runs can start when they are ordered (infraagent.io/run-now, or an AgentRun); schedules are not followed yet".to_owned(),
+        ),
     };
     let mut conditions = vec![accepted, ready];
     conditions.extend(standing);
-    Assessment { conditions, obstacle, skills: resolved, paused, ask_again }
+    Assessment { conditions, obstacle, skills: resolved, paused, at_most: most, allowance, ask_again }
 }
 
 /// What stands whether or not the agent runs.

@@ -6,7 +6,7 @@ use infraagent_api::{
     AgentRun, InfraAgent,
     run::{RECORD_VERSION, RunPhase},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::{CANCEL, close::Verdict};
@@ -21,23 +21,23 @@ pub(super) enum Next {
     End(Arc<AgentRun>, Verdict),
     /// It could begin.
     Begin(Arc<AgentRun>),
-    /// It waits until then.
-    Wait(Arc<AgentRun>, Timestamp, &'static str),
+    /// It waits for so long.
+    Wait(Arc<AgentRun>, Duration, &'static str),
 }
 
-/// The waiting runs of an agent, oldest first, each with what is to be done with it. At most one begins, and none while the agent is busy with another.
-pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<Arc<AgentRun>>, busy: bool, retry_pause: Duration, now: Timestamp) -> Vec<Next> {
-    waiting.sort_by_key(|run| (created(run), run.name_any()));
+/// The waiting runs of an agent, each with how long it has waited, oldest first; what is to be done with each. At most one begins, and none while the agent is busy
+/// with another.
+pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<(Arc<AgentRun>, Duration)>, busy: bool, retry_pause: Duration) -> Vec<Next> {
+    waiting.sort_by_key(|(run, _)| (created(run), run.name_any()));
     let mut begins = busy;
     let mut all = Vec::new();
-    for run in waiting {
+    for (run, waited) in waiting {
         // A run of a newer layout is for a newer replica.
         if run.spec.record_version > RECORD_VERSION {
             continue;
         }
-        let created = created(&run);
-        let deadline = after(created, agent.spec.starting_deadline.as_ref().map_or(WITHOUT_DEADLINE, |deadline| deadline.as_std()));
-        let pause = after(created, backoff(&run, retry_pause));
+        let pause = backoff(&run, retry_pause);
+        let deadline = agent.spec.starting_deadline.as_ref().map_or(WITHOUT_DEADLINE, |deadline| deadline.as_std()).max(pause);
         if run.annotations().get(CANCEL).is_some_and(|value| value == "true") {
             all.push(Next::End(run, Verdict::new("Cancelled", "cancelled by the annotation infraagent.io/cancel before it began")));
         } else if run.spec.agent_uid.as_ref().is_some_and(|uid| agent.metadata.uid.as_ref() != Some(uid)) {
@@ -45,15 +45,15 @@ pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<Arc<AgentRun>>, busy: bo
                 run,
                 Verdict::new("AgentReplaced", "its InfraAgent was deleted, and created anew: create another AgentRun"),
             ));
-        } else if now >= deadline.max(pause) {
+        } else if waited < pause {
+            all.push(Next::Wait(run, pause.saturating_sub(waited), "BackOff"));
+        } else if waited >= deadline && waited > pause {
             all.push(Next::End(run, overdue(agent)));
-        } else if now < pause {
-            all.push(Next::Wait(run, pause, "BackOff"));
         } else if !begins {
             begins = true;
             all.push(Next::Begin(run));
         } else {
-            all.push(Next::Wait(run, deadline, "AgentBusy"));
+            all.push(Next::Wait(run, deadline.saturating_sub(waited), "AgentBusy"));
         }
     }
     all
@@ -73,10 +73,6 @@ fn overdue(agent: &InfraAgent) -> Verdict {
         "RateLimited",
         format!("it could not begin within its starting deadline ({deadline}); the condition Assigned says what it waited for"),
     )
-}
-
-fn after(time: Timestamp, wait: Duration) -> Timestamp {
-    SignedDuration::try_from(wait).ok().and_then(|wait| time.checked_add(wait).ok()).unwrap_or(Timestamp::MAX)
 }
 
 /// When it was created.
@@ -128,21 +124,23 @@ mod tests {
         let shown = |next: Next| match next {
             Next::End(run, verdict) => format!("end {} {}", run.name_any(), verdict.reason),
             Next::Begin(run) => format!("begin {}", run.name_any()),
-            Next::Wait(run, until, why) => format!("wait {} {} {why}", run.name_any(), until.as_second()),
+            Next::Wait(run, left, why) => format!("wait {} {} {why}", run.name_any(), left.as_secs()),
         };
-        next(agent, runs, busy, Duration::from_secs(10), at(now)).into_iter().map(shown).collect()
+        let waited = |run: &Arc<AgentRun>| Duration::try_from(at(now).duration_since(created(run))).unwrap();
+        let runs = runs.into_iter().map(|run| (Arc::clone(&run), waited(&run))).collect();
+        next(agent, runs, busy, Duration::from_secs(10)).into_iter().map(shown).collect()
     }
 
     #[test]
     fn the_oldest_run_begins_and_the_others_wait() {
         let runs = vec![run("b", 2, json!({}), json!({})), run("a", 1, json!({}), json!({}))];
-        assert_eq!(told(&agent(json!({})), runs, 3), ["begin a", "wait b 602 AgentBusy"]);
+        assert_eq!(told(&agent(json!({})), runs, 3), ["begin a", "wait b 599 AgentBusy"]);
     }
 
     #[test]
     fn while_the_agent_is_busy_none_begins_and_what_is_over_ends_all_the_same() {
         let runs = vec![run("a", 1, json!({}), json!({})), run("c", 2, json!({}), json!({ CANCEL: "true" }))];
-        assert_eq!(told_while(true, &agent(json!({})), runs.clone(), 3), ["wait a 601 AgentBusy", "end c Cancelled"]);
+        assert_eq!(told_while(true, &agent(json!({})), runs.clone(), 3), ["wait a 598 AgentBusy", "end c Cancelled"]);
         assert_eq!(told_while(true, &agent(json!({})), runs, 601), ["end a RateLimited", "end c Cancelled"]);
     }
 
@@ -163,9 +161,9 @@ mod tests {
     #[test]
     fn a_retry_waits_longer_with_every_attempt_and_lets_others_begin() {
         let retry = |attempt: i32| run("r", 100, json!({ "retryOf": "x", "attempt": attempt }), json!({}));
-        assert_eq!(told(&agent(json!({})), vec![retry(2)], 109), ["wait r 110 BackOff"]);
+        assert_eq!(told(&agent(json!({})), vec![retry(2)], 109), ["wait r 1 BackOff"]);
         assert_eq!(told(&agent(json!({})), vec![retry(2)], 110), ["begin r"]);
-        assert_eq!(told(&agent(json!({})), vec![retry(4), run("o", 101, json!({}), json!({}))], 139), ["wait r 140 BackOff", "begin o"]);
+        assert_eq!(told(&agent(json!({})), vec![retry(4), run("o", 101, json!({}), json!({}))], 139), ["wait r 1 BackOff", "begin o"]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Ends runs that nobody executes: those whose replica is gone, and those that never began.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use infraagent_api::{
-    AgentRun,
+    AgentRun, InfraAgent,
     run::{ActionStatus, RunPhase, Usage},
 };
 use tracing::info;
@@ -13,7 +13,10 @@ use super::{
     conditions::{Holds, condition, merge},
     evidence, names,
 };
-use crate::audit::{self, Closing, ClusterSink, Journal, Redactor, Setup, Sink};
+use crate::{
+    audit::{self, Closing, ClusterSink, Journal, Redactor, Setup, Sink},
+    telemetry::Subject,
+};
 
 /// Why a run is ended by somebody who does not execute it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +36,7 @@ impl Verdict {
 /// Closes the record of a run as Failed. A run that has ended is left alone.
 ///
 /// Entries without outcome become what the cluster shows, else `unknown`. If somebody writes the record at the same time this fails, and the caller looks again.
-pub(super) async fn close(operator: &Operator, run: &AgentRun, verdict: &Verdict) -> Result<(), audit::Error> {
+pub(super) async fn close(operator: &Operator, agent: Option<&InfraAgent>, run: &AgentRun, verdict: &Verdict) -> Result<(), audit::Error> {
     let (namespace, name, uid) = names(run);
     let client = operator.connection.client.clone();
     let (sink, run) = ClusterSink::hold(client.clone(), &namespace, &name, &uid).await.map_err(audit::sink::Error::from)?;
@@ -47,6 +50,7 @@ pub(super) async fn close(operator: &Operator, run: &AgentRun, verdict: &Verdict
         entries: 0,
         now: jiff::Timestamp::now,
     };
+    let ended = run.clone();
     let journal = Journal::take_over(Sink::Cluster(sink), run, setup)?;
     for entry in status.actions.iter().filter(|entry| entry.status == ActionStatus::Intended) {
         let mark = format!("{uid}/{}", entry.seq);
@@ -61,6 +65,8 @@ pub(super) async fn close(operator: &Operator, run: &AgentRun, verdict: &Verdict
     let conditions = merge(&status.conditions, vec![complete]);
     let guardrails = status.guardrails;
     journal.finish(Closing { phase: RunPhase::Failed, report: None, usage, guardrails, conditions }).await?;
+    let began = status.start_time.is_some().then(|| Duration::from_millis(u64::try_from(took).unwrap_or(0)));
+    operator.metrics.ended(&Subject::ordered(&ended, agent), RunPhase::Failed, began);
     info!(namespace, run = name, reason = verdict.reason, message = verdict.message, "the run is closed");
     Ok(())
 }

@@ -51,8 +51,6 @@ pub(super) fn merge(old: &[Condition], new: Vec<Condition>) -> Vec<Condition> {
     merged
 }
 
-/// Whether the condition of this type holds.
-
 /// What the API server said, without the debug output that kube adds.
 pub(super) fn said(error: &kube::Error) -> String {
     match error {

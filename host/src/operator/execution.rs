@@ -2,11 +2,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use infraagent_api::{AgentRun, ModelTierConfig, agent::ResolvedSkill, names::Mode, run::Holder};
+use infraagent_api::{
+    AgentRun, InfraAgent, ModelTierConfig,
+    agent::ResolvedSkill,
+    names::Mode,
+    run::{Holder, RunPhase},
+};
 use jiff::Timestamp;
-use kube::Resource as _;
+use kube::{Api, Resource as _};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use super::{Operator, names};
 use crate::{
@@ -26,7 +32,6 @@ use crate::{
             cluster::{Governing, Reader},
             secrets,
         },
-        event::Observer,
         lookup::Lookup,
         report::{
             events::{self, Events},
@@ -35,6 +40,7 @@ use crate::{
         stop::Stop,
         validate::{self, Inputs, RunIdentity, SecretKey, SkillInput, ValidatedRun},
     },
+    telemetry::{Subject, run::RunTelemetry},
 };
 
 /// The record of the run is still open, and somebody has to close it.
@@ -104,25 +110,46 @@ pub(super) async fn execute(
     tenure: Arc<Tenure>,
     stopped: watch::Receiver<Option<Stop>>,
 ) -> Result<(), Unclosed> {
-    let prepared = tokio::select! {
-        ready = prepare(&operator, &order) => ready,
-        why = told(stopped.clone()) => Err(why.to_string()),
-    };
+    // What an agent wants told is known once it is read; if it cannot be, its run is told about like any other.
+    let (namespace, _, _) = names(&order);
+    let agent = Api::<InfraAgent>::namespaced(operator.connection.client.clone(), &namespace).get_opt(&order.spec.agent_ref).await;
+    let telling = operator.telemetry.begin(&Subject::ordered(&order, agent.ok().flatten().as_ref()));
+    let span = telling.span();
+    carry_out(operator, order, tenure, stopped, telling).instrument(span).await
+}
+
+async fn carry_out(
+    operator: Arc<Operator>,
+    order: AgentRun,
+    tenure: Arc<Tenure>,
+    stopped: watch::Receiver<Option<Stop>>,
+    telling: RunTelemetry,
+) -> Result<(), Unclosed> {
+    let prepared = telling.assemble(async {
+        tokio::select! {
+            ready = prepare(&operator, &order) => ready,
+            why = told(stopped.clone()) => Err(why.to_string()),
+        }
+    });
+    let prepared = prepared.await;
     let redactor = match &prepared {
         Ok(ready) => Arc::clone(&ready.redactor),
         Err(_) => Arc::new(Redactor::new(operator.connection.secrets().iter().map(|secret| secret.expose_secret()))),
     };
+    telling.redact(&redactor);
     let entries = prepared.as_ref().map_or(0, |ready| ready.validated.limits.entries);
     let journal = open(&operator, &order, redactor, entries).await.map_err(|error| Unclosed { why: error.to_string() })?;
     let ended = match prepared {
-        Ok(ready) => conduct(&operator, ready, &journal, tenure, stopped).await,
+        Ok(ready) => conduct(&operator, ready, &journal, tenure, stopped, &telling).await,
         Err(why) => Err(why),
     };
     match ended {
         Ok(()) => Ok(()),
         Err(why) => {
-            tracing::warn!(why, run = order.metadata.name, "a run could not start");
-            run::abandon(&journal, &why).await.map(drop).map_err(|error| Unclosed { why: format!("{why}; {error}") })
+            tracing::warn!(why, "the run could not start");
+            let closed = run::abandon(&journal, &why).await.map(drop);
+            telling.closed(RunPhase::Failed, "NotStarted");
+            closed.map_err(|error| Unclosed { why: format!("{why}; {error}") })
         }
     }
 }
@@ -144,6 +171,13 @@ async fn open(operator: &Operator, order: &AgentRun, redactor: Arc<Redactor>, en
         let why = "it was assigned to another replica".to_owned();
         return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());
     }
+    // Whoever began it wrote its record, and nobody begins a run that somebody has begun.
+    let phase = run.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
+    if phase != RunPhase::Pending {
+        let why = format!("it is {phase} already");
+        return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());
+    }
+    let sink = sink.counted(operator.metrics.clone());
     Journal::open(Sink::Cluster(sink), run, Setup { redactor, key: Some(Arc::clone(&operator.key)), entries, now: Timestamp::now }).await
 }
 
@@ -193,13 +227,14 @@ async fn conduct(
     journal: &Arc<Journal>,
     tenure: Arc<Tenure>,
     stopped: watch::Receiver<Option<Stop>>,
+    telling: &RunTelemetry,
 ) -> Result<(), String> {
     let Ready { validated, governing, maker, reader, components, credentials, provider, redactor } = ready;
     let connection = &operator.connection;
     let described = journal.describe(validated.model.id(), validated.skills.iter().map(resolved).collect()).await;
     described.map_err(|error| error.to_string())?;
     let agent = governing.agent.object_ref(&());
-    let observer = Observer::silent();
+    let observer = telling.observer(&validated);
     let parts = Parts {
         lookup: Lookup::cluster(reader, governing, Arc::clone(&validated), move |now| maker.make(now)),
         executor: Executor::Kubernetes(Box::new(connection.executor(&validated).map_err(|error| error.to_string())?)),
@@ -219,9 +254,8 @@ async fn conduct(
     let sent = Events::new(connection.client.clone(), agent).send(&notices, &redactor).await;
     conclusion.escalated(&sent, &format!("told by Event on InfraAgent {}/{}", validated.agent.namespace, validated.agent.name));
     let phase = conclusion.phase;
-    if let Err(error) = run::close(journal, conclusion).await {
-        return Err(error.to_string());
-    }
-    tracing::info!(run = validated.run.name, %phase, "ends");
+    let closing = run::close(journal, conclusion.clone());
+    telling.report(&conclusion, closing).await.map_err(|error| error.to_string())?;
+    tracing::info!(%phase, "ends");
     Ok(())
 }

@@ -2,7 +2,11 @@
 //!
 //! Each process has a Lease of its own, never one of a process before it: a holder is named by the Lease's uid, so a restarted pod does not inherit runs.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use infraagent_api::run::RECORD_VERSION;
 use jiff::Timestamp;
@@ -18,7 +22,14 @@ use serde_json::json;
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 use super::{Error, Operator, Timings};
-use crate::{broker::fence::Tenure, clock::Clock};
+use crate::{
+    broker::fence::Tenure,
+    clock::Clock,
+    telemetry::{
+        health::{Gate, Pulse},
+        metrics::Metrics,
+    },
+};
 
 /// The label of Leases by what they are for.
 pub(super) const LABEL: &str = "infraagent.io/lease";
@@ -63,7 +74,11 @@ impl Heartbeat {
         tenure.renewed(asked, timings.good_for());
         let lease = LeaseRef { name, uid };
         let (tell, lost) = watch::channel(false);
-        let task = tokio::spawn(renew(api.clone(), lease.clone(), Arc::clone(&tenure), operator.clock.clone(), timings, tell));
+        let gate = operator.health.gate("lease");
+        gate.open_until(Instant::now() + timings.lease);
+        operator.metrics.lease_renewed();
+        let signs = Signs { gate, pulse: operator.health.task("heartbeat", timings.lease), metrics: operator.metrics.clone() };
+        let task = tokio::spawn(renew(api.clone(), lease.clone(), Arc::clone(&tenure), operator.clock.clone(), timings, tell, signs));
         Ok(Self { api, lease, tenure, lost, task })
     }
 
@@ -104,19 +119,40 @@ impl Heartbeat {
     }
 }
 
-async fn renew(api: Api<Lease>, lease: LeaseRef, tenure: Arc<Tenure>, clock: Clock, timings: Timings, tell: watch::Sender<bool>) {
+/// What shows others that the Lease is renewed.
+struct Signs {
+    gate: Gate,
+    pulse: Pulse,
+    metrics: Metrics,
+}
+
+async fn renew(
+    api: Api<Lease>,
+    lease: LeaseRef,
+    tenure: Arc<Tenure>,
+    clock: Clock,
+    timings: Timings,
+    tell: watch::Sender<bool>,
+    signs: Signs,
+) {
     let mut ticks = tokio::time::interval(timings.renewal());
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
+        signs.pulse.beat();
         let asked = clock.elapsed();
         let patch = json!({ "metadata": { "uid": lease.uid }, "spec": { "renewTime": MicroTime(clock.now()) } });
         match timeout(timings.renewal(), api.patch(&lease.name, &PatchParams::default(), &Patch::Merge(patch))).await {
-            Ok(Ok(_)) => tenure.renewed(asked, timings.good_for()),
+            Ok(Ok(_)) => {
+                tenure.renewed(asked, timings.good_for());
+                signs.gate.open_until(Instant::now() + timings.lease);
+                signs.metrics.lease_renewed();
+            }
             // Gone, or another one under the same name.
             Ok(Err(kube::Error::Api(status))) if status.code == 404 || status.code == 409 => {
                 tenure.lost();
+                signs.gate.close("the Lease is gone");
                 tell.send_replace(true);
                 return;
             }

@@ -29,7 +29,9 @@ use super::{
     reconcile,
     replicas::Replicas,
     slots::Slots,
+    spending::{Spending, Spent},
     statuses::{self, Dirty},
+    waiting::Waiting,
 };
 
 /// How many agents are looked at side by side.
@@ -42,6 +44,10 @@ pub(super) struct Leader {
     pub(super) replicas: Replicas,
     pub(super) slots: Slots,
     pub(super) accounts: Accounts,
+    pub(super) spending: Spending,
+    pub(super) waiting: Waiting,
+    /// Held while it is decided whether a run gets a slot.
+    pub(super) dispatching: tokio::sync::Mutex<()>,
     pub(super) recorder: Recorder,
     /// Has an agent looked at.
     pub(super) wake: mpsc::UnboundedSender<ObjectRef<InfraAgent>>,
@@ -91,13 +97,20 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         return;
     }
     let looked_after = |agent: &Arc<InfraAgent>| operator.settings.watches(agent.metadata.namespace.as_deref().unwrap_or_default());
-    let agents = caches.agents.state().into_iter().filter(looked_after);
-    let active = agents.filter_map(|agent| Some(agent.status.as_ref()?.active_run.as_ref()?.uid.clone()));
+    // What an active run may use is not known before its agent is looked at; until then its own token budget stands for it.
+    let active = caches.agents.state().into_iter().filter(looked_after).filter_map(|agent| {
+        let uid = agent.status.as_ref()?.active_run.as_ref()?.uid.clone();
+        let tokens = u64::try_from(agent.spec.model.token_budget).unwrap_or(0);
+        Some((uid, agent.namespace().unwrap_or_default(), Spent { tokens, nanos: 0 }))
+    });
     let reporter = Reporter { controller: "infraagent".to_owned(), instance: Some(operator.settings.identity.clone()) };
     let leader = Arc::new(Leader {
         replicas: Replicas::new(own, operator.settings.timings),
         slots: Slots::new(operator.settings.max_concurrent, active.collect::<Vec<_>>()),
         accounts: Accounts::default(),
+        spending: Spending::default(),
+        waiting: Waiting::new(&caches.runs.state(), operator.clock.now(), operator.clock.elapsed()),
+        dispatching: tokio::sync::Mutex::default(),
         recorder: Recorder::new(operator.connection.client.clone(), reporter),
         caches,
         wake,
@@ -141,10 +154,12 @@ fn watch_all(operator: &Arc<Operator>, wake: &Queue, dirty: &mpsc::UnboundedSend
         }
     };
     {
-        let (wake, dirty) = (wake.clone(), dirty.clone());
+        let (wake, dirty, caches) = (wake.clone(), dirty.clone(), caches.clone());
         tasks.spawn(of_agents.each(move |agent: &InfraAgent| {
-            let environment = ObjectRef::new(&agent.spec.environment_ref).within(&agent.namespace().unwrap_or_default());
-            let _ = dirty.send(Dirty::Environment(environment));
+            // Also the one that it named before.
+            for environment in caches.environments.state_filter(|environment| environment.namespace() == agent.namespace()) {
+                let _ = dirty.send(Dirty::Environment(ObjectRef::from_obj(&*environment)));
+            }
             say(&wake, vec![ObjectRef::from_obj(agent)]);
         }));
     }

@@ -25,6 +25,8 @@ struct Rival {
 pub(super) async fn campaign(operator: Arc<Operator>, own: LeaseRef, mut leave: watch::Receiver<bool>) {
     let mut candidate = Candidate::new(&operator, own);
     let mut term: Option<tokio::task::JoinHandle<()>> = None;
+    // Every request of it has a time limit of one renewal, and there are two.
+    let pulse = operator.health.task("leadership", operator.settings.timings.lease * 2);
     let mut ticks = tokio::time::interval(operator.settings.timings.renewal());
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -32,7 +34,9 @@ pub(super) async fn campaign(operator: Arc<Operator>, own: LeaseRef, mut leave: 
             _ = leave.wait_for(|leave| *leave) => break,
             _ = ticks.tick() => {}
         }
+        pulse.beat();
         candidate.stand().await;
+        operator.metrics.leads(candidate.leads());
         match (candidate.leads(), term.take()) {
             (true, None) => {
                 tracing::info!(identity = operator.settings.identity, "this replica leads");
@@ -50,6 +54,8 @@ pub(super) async fn campaign(operator: Arc<Operator>, own: LeaseRef, mut leave: 
             (false, None) => {}
         }
     }
+    pulse.finish();
+    operator.metrics.leads(false);
     if let Some(term) = term {
         term.abort();
     }

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use infraagent_api::{
     AgentRun, AgentRunSpec, InfraAgent, LABEL_AGENT, ObjectMeta,
-    agent::{AgentPhase, InfraAgentStatus, RunRef},
+    agent::{AgentPhase, InfraAgentStatus, ReportRule, RunRef},
     run::{AgentRunStatus, Holder, Previous, RECORD_VERSION, RunPhase, RunTrigger},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -27,14 +27,18 @@ use super::{
     close::{self, Verdict},
     conditions::{self, Holds, condition, merge, said},
     lead::Leader,
+    spending,
 };
 use crate::{
     audit,
     run::{dereference::cluster::selects, validate::SERVICE_ACCOUNT_PREFIX},
+    telemetry::metrics::operator::Controller,
 };
 
 /// When something that nobody announces may have changed.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// How old what is known of a skill may be. A run looks anew before it begins.
+const SKILLS_BELIEVED: Duration = Duration::from_secs(60);
 /// What a run waits for, in its status.
 const ASSIGNED: &str = "Assigned";
 
@@ -73,7 +77,10 @@ pub(super) async fn reconcile_agent(agent: Arc<InfraAgent>, leader: Arc<Leader>)
     if agent.metadata.deletion_timestamp.is_some() || !leader.watches(&agent.namespace().unwrap_or_default()) {
         return Ok(Action::await_change());
     }
-    Look::new(&agent, &leader).go().await
+    let began = std::time::Instant::now();
+    let looked = Look::new(&agent, &leader).go().await;
+    leader.operator.metrics.reconciled(Controller::Agent, began.elapsed(), looked.is_ok());
+    looked
 }
 
 /// The shape that the queue wants.
@@ -188,7 +195,7 @@ impl<'a> Look<'a> {
         }
         let mut skills = Vec::new();
         for skill in &self.agent.spec.skills {
-            skills.push(operator.skills.resolve(&self.namespace, skill).await);
+            skills.push(operator.skills.resolve_within(&self.namespace, skill, SKILLS_BELIEVED).await);
         }
         let account = self.agent.spec.service_account_name.clone().unwrap_or_else(|| format!("{SERVICE_ACCOUNT_PREFIX}{}", self.name));
         let account = self.leader.accounts.check(&operator.connection.client, &operator.clock, &self.namespace, &account).await;
@@ -227,12 +234,27 @@ impl<'a> Look<'a> {
             None => self.hand_over(&run).await?,
             Some(holder) if self.leader.replicas.is_dead(holder) => {
                 let verdict = Verdict::new("Interrupted", format!("the replica `{}` that executed it is gone", holder.lease));
-                close::close(&self.leader.operator, &run, &verdict).await?;
+                close::close(&self.leader.operator, Some(&self.agent), &run, &verdict).await?;
+                self.tell(&run, &verdict).await;
                 self.look_again(Duration::from_millis(50));
             }
             Some(_) => {}
         }
         Ok(())
+    }
+
+    /// Tells people that a run failed that nobody else can tell about, as the agent's `reporting.onFailure` says.
+    async fn tell(&self, run: &AgentRun, verdict: &Verdict) {
+        let type_ = match self.agent.spec.reporting.on_failure {
+            ReportRule::Silent | ReportRule::Log => return,
+            ReportRule::Notify => EventType::Normal,
+            ReportRule::Escalate => EventType::Warning,
+        };
+        let note = Some(format!("run {} failed: {}", run.name_any(), verdict.message));
+        let event = Event { type_, reason: "RunFailed".to_owned(), note, action: "Run".to_owned(), secondary: None };
+        if let Err(error) = self.leader.recorder.publish(&event, &self.agent.object_ref(&())).await {
+            tracing::warn!(%error, agent = self.name, "an Event could not be sent");
+        }
     }
 
     /// The agent is free again, and what the run was is counted.
@@ -242,6 +264,8 @@ impl<'a> Look<'a> {
         if let Some(run) = run {
             let record = run.status.clone().unwrap_or_default();
             self.retry(run, &record).await?;
+            let models: Vec<_> = self.leader.caches.models.state().iter().map(|models| (**models).clone()).collect();
+            self.leader.spending.ended(run, &models).await;
             status.run_count = record.sequence.unwrap_or(0).max(status.run_count);
             status.last_run_name = Some(run.name_any());
             status.last_run_time = record.start_time.clone().or(record.completion_time);
@@ -249,6 +273,7 @@ impl<'a> Look<'a> {
                 if record.phase == Some(RunPhase::Failed) { status.consecutive_failures.saturating_add(1) } else { 0 };
         }
         self.write(status).await?;
+        self.leader.waiting.forget(&active.uid);
         for waiting in self.leader.slots.free(&active.uid) {
             let _ = self.leader.wake.send(waiting);
         }
@@ -276,15 +301,18 @@ impl<'a> Look<'a> {
                 && assign::is_waiting(run)
                 && (active.is_none() || run.metadata.uid != active)
         });
-        let pause = self.leader.operator.settings.retry_pause;
-        for next in assign::next(&self.agent, of_agent, active.is_some(), pause, self.now) {
+        let (pause, elapsed) = (self.leader.operator.settings.retry_pause, self.leader.operator.clock.elapsed());
+        let waiting = of_agent.into_iter().map(|run| (Arc::clone(&run), self.leader.waiting.waited(&run, elapsed))).collect();
+        for next in assign::next(&self.agent, waiting, active.is_some(), pause) {
             match next {
                 Next::End(run, verdict) => {
-                    self.leader.slots.step_aside(&run.uid().unwrap_or_default());
-                    close::close(&self.leader.operator, &run, &verdict).await?;
+                    let uid = run.uid().unwrap_or_default();
+                    self.leader.slots.step_aside(&uid);
+                    self.leader.waiting.forget(&uid);
+                    close::close(&self.leader.operator, Some(&self.agent), &run, &verdict).await?;
                 }
-                Next::Wait(run, until, why) => {
-                    self.look_again_at(until);
+                Next::Wait(run, left, why) => {
+                    self.look_again(left.max(Duration::from_millis(50)));
                     self.waits(&run, why, "it is not its turn yet").await?;
                 }
                 Next::Begin(run) => self.begin(&run, assessment).await?,
@@ -309,11 +337,26 @@ impl<'a> Look<'a> {
             self.look_again(Duration::from_secs(1));
             return self.waits(run, "NoReplica", "no replica takes runs now").await;
         }
-        if !self.leader.slots.take(&uid, assign::created(run), &ObjectRef::from_obj(&self.agent)) {
+        // Between the sum and the slot nobody else takes one.
+        let one_at_a_time = self.leader.dispatching.lock().await;
+        if !assessment.allowance.is_unlimited() {
+            let operator = &self.leader.operator;
+            let models: Vec<_> = self.leader.caches.models.state().iter().map(|models| (**models).clone()).collect();
+            let used = self.leader.spending.used(&operator.connection.client, &models, &self.namespace, self.now).await?;
+            let aside = self.leader.slots.set_aside(&self.namespace, &uid);
+            if let Some(why) = assessment.allowance.refuses(used, aside, assessment.at_most) {
+                self.leader.slots.step_aside(&uid);
+                self.look_again(ASK_AGAIN);
+                self.look_again_at(spending::tomorrow(self.now));
+                return self.waits(run, "DailyBudget", &why).await;
+            }
+        }
+        if !self.leader.slots.take(&uid, assign::created(run), &ObjectRef::from_obj(&self.agent), assessment.at_most) {
             self.look_again(ASK_AGAIN);
             let most = self.leader.operator.settings.max_concurrent;
             return self.waits(run, "ClusterLimit", &format!("{most} runs are active in the cluster, which is the most")).await;
         }
+        drop(one_at_a_time);
         let mut status = self.status();
         status.active_run = Some(RunRef { name: run.name_any(), uid: uid.clone() });
         if let Err(error) = self.write(status).await {
@@ -374,7 +417,7 @@ impl<'a> Look<'a> {
 
     /// Puts what is to be said into the status, and tells people when an agent becomes ready or stops being so.
     async fn say(&self, status: &mut InfraAgentStatus, assessment: Assessment) {
-        let Assessment { conditions: new, obstacle, skills, paused, ask_again: _ } = assessment;
+        let Assessment { conditions: new, obstacle, skills, paused, at_most: _, allowance: _, ask_again: _ } = assessment;
         let before = status.conditions.iter().find(|known| known.type_ == "Ready").map(|known| known.status.clone());
         status.conditions = merge(&status.conditions, new);
         status.observed_generation = self.agent.metadata.generation;
@@ -440,7 +483,7 @@ pub(super) async fn orphans(leader: Arc<Leader>) {
                     format!("`spec.agentRef`: there is no InfraAgent `{}` in this namespace", run.spec.agent_ref),
                 ),
             };
-            if let Err(error) = close::close(&leader.operator, &run, &verdict).await {
+            if let Err(error) = close::close(&leader.operator, None, &run, &verdict).await {
                 tracing::warn!(%error, run = run.name_any(), "a run without an agent could not be closed yet");
             }
         }

@@ -1,13 +1,15 @@
 //! How many runs are active in the whole cluster. Exact while one replica leads: it alone takes and frees slots, and fills this from the agents when it begins.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, PoisonError},
 };
 
 use infraagent_api::InfraAgent;
 use jiff::Timestamp;
 use kube::runtime::reflector::ObjectRef;
+
+use super::spending::Spent;
 
 /// The slots of a cluster.
 #[derive(Debug)]
@@ -18,22 +20,33 @@ pub(super) struct Slots {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Uids of the runs that have one.
-    taken: HashSet<String>,
+    /// Uids of the runs that have one, with their namespace and what they may use.
+    taken: HashMap<String, (String, Spent)>,
     /// Agents whose next run waits for one, the longest wait first.
     waiting: BTreeMap<(Timestamp, String), ObjectRef<InfraAgent>>,
 }
 
 impl Slots {
-    pub(super) fn new(most: usize, taken: impl IntoIterator<Item = String>) -> Self {
-        Self { most, state: Mutex::new(State { taken: taken.into_iter().collect(), waiting: BTreeMap::new() }) }
+    pub(super) fn new(most: usize, taken: impl IntoIterator<Item = (String, String, Spent)>) -> Self {
+        let taken = taken.into_iter().map(|(uid, namespace, spent)| (uid, (namespace, spent))).collect();
+        Self { most, state: Mutex::new(State { taken, waiting: BTreeMap::new() }) }
+    }
+
+    /// What the runs of a namespace that have a slot may use, without this one.
+    pub(super) fn set_aside(&self, namespace: &str, uid: &str) -> Spent {
+        let state = self.lock();
+        let others = state.taken.iter().filter(|(other, (home, _))| *other != uid && home == namespace);
+        others.fold(Spent::default(), |sum, (_, (_, spent))| Spent {
+            tokens: sum.tokens.saturating_add(spent.tokens),
+            nanos: sum.nanos.saturating_add(spent.nanos),
+        })
     }
 
     /// Takes a slot for the run, which was created then. Without one the agent waits its turn.
-    pub(super) fn take(&self, uid: &str, created: Timestamp, agent: &ObjectRef<InfraAgent>) -> bool {
+    pub(super) fn take(&self, uid: &str, created: Timestamp, agent: &ObjectRef<InfraAgent>, at_most: Spent) -> bool {
         let mut state = self.lock();
         let key = (created, uid.to_owned());
-        if state.taken.contains(uid) {
+        if state.taken.contains_key(uid) {
             return true;
         }
         // Whoever has waited longer comes first.
@@ -41,7 +54,7 @@ impl Slots {
         let before = state.waiting.range(..key.clone()).count();
         if before < free {
             state.waiting.remove(&key);
-            state.taken.insert(uid.to_owned());
+            state.taken.insert(uid.to_owned(), (agent.namespace.clone().unwrap_or_default(), at_most));
             true
         } else {
             state.waiting.insert(key, agent.clone());
@@ -53,19 +66,20 @@ impl Slots {
     pub(super) fn free(&self, uid: &str) -> Vec<ObjectRef<InfraAgent>> {
         let mut state = self.lock();
         state.waiting.retain(|(_, waiting), _| waiting != uid);
-        if !state.taken.remove(uid) {
+        if state.taken.remove(uid).is_none() {
             return Vec::new();
         }
         let free = self.most.saturating_sub(state.taken.len());
         state.waiting.values().take(free).cloned().collect()
     }
 
-    /// Frees the slots of all runs but these. Returns the agents that may go on now.
+    /// Frees the slots of all runs but these, and forgets those that waited. Returns the agents that may go on now.
     pub(super) fn keep(&self, is_active: impl Fn(&str) -> bool) -> Vec<ObjectRef<InfraAgent>> {
         let mut state = self.lock();
-        let before = state.taken.len();
-        state.taken.retain(|uid| is_active(uid));
-        if state.taken.len() == before {
+        let before = (state.taken.len(), state.waiting.len());
+        state.taken.retain(|uid, _| is_active(uid));
+        state.waiting.retain(|(_, uid), _| is_active(uid));
+        if before == (state.taken.len(), state.waiting.len()) {
             return Vec::new();
         }
         let free = self.most.saturating_sub(state.taken.len());
@@ -96,34 +110,47 @@ mod tests {
 
     #[test]
     fn no_more_than_the_limit_and_the_longest_wait_first() {
-        let slots = Slots::new(2, ["old".to_owned()]);
-        assert!(slots.take("a", at(1), &agent("a")));
-        assert!(slots.take("a", at(1), &agent("a")), "a run has one slot, however often it asks");
-        assert!(!slots.take("c", at(3), &agent("c")));
-        assert!(!slots.take("b", at(2), &agent("b")));
+        let slots = Slots::new(2, [("old".to_owned(), "agents".to_owned(), Spent::default())]);
+        assert!(slots.take("a", at(1), &agent("a"), Spent::default()));
+        assert!(slots.take("a", at(1), &agent("a"), Spent::default()), "a run has one slot, however often it asks");
+        assert!(!slots.take("c", at(3), &agent("c"), Spent::default()));
+        assert!(!slots.take("b", at(2), &agent("b"), Spent::default()));
         assert_eq!(slots.free("old"), [agent("b")]);
-        assert!(!slots.take("c", at(3), &agent("c")), "b waited longer");
-        assert!(slots.take("b", at(2), &agent("b")));
+        assert!(!slots.take("c", at(3), &agent("c"), Spent::default()), "b waited longer");
+        assert!(slots.take("b", at(2), &agent("b"), Spent::default()));
         assert_eq!(slots.free("b"), [agent("c")]);
         assert_eq!(slots.free("b"), [], "nothing is freed twice");
     }
 
     #[test]
-    fn a_slot_whose_run_nobody_settles_is_found() {
-        let slots = Slots::new(2, ["gone".to_owned(), "there".to_owned()]);
-        assert!(!slots.take("a", at(1), &agent("a")));
+    fn a_slot_and_a_place_in_the_queue_that_nobody_gives_back_are_found() {
+        let there = |uid: &str| (uid.to_owned(), "agents".to_owned(), Spent::default());
+        let slots = Slots::new(2, [there("gone"), there("there")]);
+        assert!(!slots.take("gone-too", at(1), &agent("gone"), Spent::default()));
+        assert!(!slots.take("a", at(2), &agent("a"), Spent::default()));
         assert_eq!(slots.keep(|_| true), []);
-        assert_eq!(slots.keep(|uid| uid == "there"), [agent("a")]);
-        assert!(slots.take("a", at(1), &agent("a")));
+        assert_eq!(slots.keep(|uid| uid == "there" || uid == "a"), [agent("a")]);
+        assert!(slots.take("a", at(2), &agent("a"), Spent::default()));
+    }
+
+    #[test]
+    fn what_is_set_aside_is_that_of_the_other_runs_of_the_namespace() {
+        let spent = |tokens| Spent { tokens, nanos: 1 };
+        let slots = Slots::new(9, [("old".to_owned(), "agents".to_owned(), spent(5)), ("far".to_owned(), "other".to_owned(), spent(7))]);
+        assert!(slots.take("a", at(1), &agent("a"), spent(20)));
+        assert_eq!(slots.set_aside("agents", "b"), Spent { tokens: 25, nanos: 2 });
+        assert_eq!(slots.set_aside("agents", "a"), spent(5));
+        slots.free("old");
+        assert_eq!(slots.set_aside("agents", "a"), Spent::default());
     }
 
     #[test]
     fn who_cannot_run_for_another_reason_stands_in_nobodys_way() {
-        let slots = Slots::new(1, ["old".to_owned()]);
-        assert!(!slots.take("a", at(1), &agent("a")));
-        assert!(!slots.take("b", at(2), &agent("b")));
+        let slots = Slots::new(1, [("old".to_owned(), "agents".to_owned(), Spent::default())]);
+        assert!(!slots.take("a", at(1), &agent("a"), Spent::default()));
+        assert!(!slots.take("b", at(2), &agent("b"), Spent::default()));
         slots.step_aside("a");
         slots.free("old");
-        assert!(slots.take("b", at(2), &agent("b")));
+        assert!(slots.take("b", at(2), &agent("b"), Spent::default()));
     }
 }

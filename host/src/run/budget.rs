@@ -44,10 +44,15 @@ impl Prices {
     /// In dollars, for sums over many replies.
     #[expect(clippy::cast_precision_loss, reason = "an estimate for a graph; what is recorded is computed in integers")]
     pub fn dollars(self, usage: Usage) -> f64 {
-        self.nanos(usage) as f64 / 1e9
+        self.exact(usage) as f64 / 1e9
     }
 
-    fn nanos(self, usage: Usage) -> u128 {
+    /// In billionths of a dollar.
+    pub fn nanos(self, usage: Usage) -> u64 {
+        u64::try_from(self.exact(usage)).unwrap_or(u64::MAX)
+    }
+
+    fn exact(self, usage: Usage) -> u128 {
         let Usage { input, output, cached: _, cache_written } = usage;
         let input = u128::from(input) * 4 + u128::from(cache_written);
         (input * u128::from(self.input) / 4 + u128::from(output) * u128::from(self.output)) / 1_000_000
@@ -55,7 +60,7 @@ impl Prices {
 
     /// `$0.0042` below one cent, else `$1.23`.
     pub fn cost(self, usage: Usage) -> String {
-        let nanos = self.nanos(usage);
+        let nanos = self.exact(usage);
         if nanos < 10_000_000 {
             let units = (nanos + 50_000) / 100_000;
             format!("${}.{:04}", units / 10_000, units % 10_000)

@@ -205,7 +205,17 @@ impl Tools for SkillTools {
 
     async fn turn_ended(&self) -> Result<(), RecordLost> {
         self.shared.settle().await;
-        self.shared.journal.flush().await.map_err(|error| RecordLost(error.to_string()))
+        // While the API server is away nothing can be changed, and the conversation waits for its record as long as the run has time.
+        loop {
+            match self.shared.journal.flush().await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.is_for_now() && Instant::now() < self.shared.until => {
+                    tracing::warn!(%error, "the record waits for the API server");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => return Err(RecordLost(error.to_string())),
+            }
+        }
     }
 
     async fn record(&self) -> AgentRunStatus {
@@ -226,6 +236,9 @@ fn target(arguments: &Value) -> String {
         (_, None, None) => String::new(),
     }
 }
+
+/// Between two tries to write what a turn did.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How long a change that was begun may still take when its tool call has ended.
 pub const SETTLE: Duration = Duration::from_secs(10);

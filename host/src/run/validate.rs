@@ -6,6 +6,7 @@
 //! Default deny: with no InfraAgentPolicy that sets `maxAutonomy` the ceiling is `observe`; an endpoint's writes and an MCP server's tools
 //! are those that the environment lists; the namespaces are those that it names.
 
+pub mod alone;
 mod credential;
 mod environment;
 mod guardrails;

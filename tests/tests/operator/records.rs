@@ -190,7 +190,7 @@ async fn a_cooldown_holds_across_runs_restarts_and_agents() {
         changes.map(|entry| (entry.status.as_str().to_owned(), entry.reason.clone().unwrap_or_default())).collect()
     };
     let executed = ("executed".to_owned(), String::new());
-    assert_eq!(told(&lab.ended("first").await), [executed.clone()]);
+    assert_eq!(told(&lab.ended("first").await), std::slice::from_ref(&executed));
     assert_eq!(told(&lab.ended("second").await), [("blocked".to_owned(), "cooldown".to_owned()), executed]);
     assert_eq!(lab.deployments().get("cold").await.unwrap().metadata.generation, Some(2), "restarted once");
 }

@@ -100,6 +100,14 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// The API server wants to be asked later.
+    #[error("AgentRun `{run}` could not be written yet: {message}")]
+    Busy {
+        /// Namespace and name.
+        run: String,
+        /// What it said.
+        message: String,
+    },
     /// Nobody knows whether the write arrived.
     #[error("AgentRun `{run}` could not be written, and not be read afterwards: {message}")]
     Unanswered {
@@ -277,7 +285,8 @@ impl Target {
                     known.is_at(resource_version, status.clone());
                     return Ok(());
                 }
-                Sent::Refused { message, for_now } => return Err((Error::Refused { run: self.shown(), message }, for_now)),
+                Sent::Refused { message, for_now: true } => return Err((Error::Busy { run: self.shown(), message }, true)),
+                Sent::Refused { message, for_now: false } => return Err((Error::Refused { run: self.shown(), message }, false)),
                 Sent::Conflict => known.unsure = true,
                 Sent::Unanswered(message) => {
                     tracing::warn!(run = %self.shown(), message, "a write of the record was not answered");

@@ -23,7 +23,8 @@ fn of_agent(agent: &InfraAgent) -> Vec<String> {
     escalation.iter().map(|escalation| format!("spec.guardrails.escalation.target: {}", escalation.target)).collect()
 }
 
-fn of_environment(spec: &AgentEnvironmentSpec) -> Vec<String> {
+/// Of an environment.
+pub fn of_environment(spec: &AgentEnvironmentSpec) -> Vec<String> {
     let AgentEnvironmentSpec { connection, endpoints, namespaces: _, credentials: _, channels, data_resources: _, mcp_servers } = spec;
     let mut fields = Vec::new();
     if is_remote(connection) {
@@ -52,7 +53,7 @@ pub fn is_remote(connection: &Connection) -> bool {
 }
 
 /// Of the configuration that is used: ways to authenticate that do not work yet, and mappings that only failover would use.
-fn of_models(models: &[ModelTierConfig]) -> Vec<String> {
+pub fn of_models(models: &[ModelTierConfig]) -> Vec<String> {
     let Some(config) = super::model::preferred(models) else { return Vec::new() };
     let is_built = |auth: &Auth| match auth.kind {
         AuthKind::ApiKey | AuthKind::None => true,
