@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::{ControlPlane, client_of, eventually};
+use crate::{ControlPlane, Programs, client_of, eventually};
 
 /// Namespace and name of the operator's ServiceAccount, once [`ControlPlane::install_operator`] has installed it.
 pub const OPERATOR: (&str, &str) = ("infraagent-system", "infraagent");
@@ -80,7 +80,7 @@ impl ControlPlane {
     }
 
     /// Installs the definitions, the operator's identity and the admission policies (`deploy/rbac.yaml`, `deploy/admission.yaml`) and waits
-    /// until the policies hold. Once per control plane; they bind every test on it.
+    /// until the policies hold, and with controllers until the operator's rights do. Once per control plane; they bind every test on it.
     ///
     /// The operator's ServiceAccount is [`OPERATOR`]. What it may look at is aggregated by a controller, so without controllers it is nothing.
     pub async fn install_operator(&self) {
@@ -95,6 +95,11 @@ impl ControlPlane {
             let namespaces = &Api::<Namespace>::all(agent);
             let probe = &DeleteParams::default().dry_run();
             eventually("policies that hold", || async move { namespaces.delete(OPERATOR.0, probe).await.is_err().then_some(()) }).await;
+            if self.programs == Programs::Controllers {
+                let operator = client_of(&self.kubeconfig_for(OPERATOR.0, OPERATOR.1).await).await;
+                let namespaces = &Api::<Namespace>::all(operator);
+                eventually("the aggregated right to look", || async move { namespaces.get(OPERATOR.0).await.ok().map(drop) }).await;
+            }
         };
         self.operator.get_or_init(install).await;
     }

@@ -18,6 +18,7 @@
 //!   and garbage is collected.
 //! * [`ControlPlane::operator`]: an operator in namespaces of its own, whose replicas are processes that a test kills, freezes and cuts off.
 //! * [`model_server`]: a model that says what its script says, in the vendors' wire formats.
+//! * [`Passage`]: a way to the API server on which requests and answers get lost as a test wants it.
 //!
 //! A control plane exists once per test process, is started when it is first asked for, and ends with the process. Tests run in parallel and must
 //! stay in namespaces of their own. The version is that of the environment variable `K8S`, else the newest known to `hack/control-plane`.
@@ -29,6 +30,7 @@ mod identity;
 mod install;
 mod installation;
 pub mod model_server;
+mod passage;
 mod proxy;
 mod replica;
 mod skill;
@@ -40,7 +42,8 @@ pub use control_plane::{ControlPlane, NODE, Programs, control_plane, control_pla
 pub use identity::{client_of, config_of};
 pub use install::{OPERATOR, apply, documents, repository};
 pub use installation::Installation;
+pub use passage::{Fate, Passage, Passing};
 pub use proxy::Wire;
 pub use replica::Replica;
-pub use skill::skill;
+pub use skill::{guest, skill};
 pub use wait::eventually;
