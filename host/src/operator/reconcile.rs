@@ -232,6 +232,10 @@ impl<'a> Look<'a> {
         }
         match &status.holder {
             None => self.hand_over(&run).await?,
+            // Nothing of it has begun, and its replica cannot begin it any more: it has lost nothing but time.
+            Some(holder) if self.leader.replicas.is_dead(holder) && status.phase.unwrap_or_default() == RunPhase::Pending => {
+                self.hand_over(&run).await?;
+            }
             Some(holder) if self.leader.replicas.is_dead(holder) => {
                 let verdict = Verdict::new("Interrupted", format!("the replica `{}` that executed it is gone", holder.lease));
                 close::close(&self.leader.operator, Some(&self.agent), &run, &verdict).await?;
@@ -386,7 +390,8 @@ impl<'a> Look<'a> {
         let mut run = run.clone();
         let status = run.status.get_or_insert_default();
         status.phase = Some(RunPhase::Pending);
-        status.holder = Some(Holder { lease: replica.name.clone(), uid: replica.uid, epoch: 1 });
+        let epoch = status.holder.as_ref().map_or(0, |before| before.epoch).saturating_add(1);
+        status.holder = Some(Holder { lease: replica.name.clone(), uid: replica.uid, epoch });
         if status.sequence.is_none() {
             status.sequence = Some(before.run_count.saturating_add(1));
             status.previous = previous;
@@ -467,13 +472,18 @@ pub(super) async fn orphans(leader: Arc<Leader>) {
         leader.free_what_nobody_frees();
         for run in leader.caches.runs.state() {
             let namespace = run.namespace().unwrap_or_default();
-            if !leader.watches(&namespace) {
+            if !leader.watches(&namespace) || run.spec.record_version > RECORD_VERSION {
                 continue;
             }
             let agent = ObjectRef::<InfraAgent>::new(&run.spec.agent_ref).within(&namespace);
             let held = run.status.as_ref().and_then(|status| status.holder.clone());
             let lost = held.as_ref().is_some_and(|holder| leader.replicas.is_dead(holder));
             if leader.caches.agents.get(&agent).is_some() || (held.is_some() && !lost) {
+                continue;
+            }
+            // The two caches are not filled at the same moment: the agent may be there by now.
+            let agents = Api::<InfraAgent>::namespaced(leader.operator.connection.client.clone(), &namespace);
+            if !matches!(agents.get_metadata_opt(&run.spec.agent_ref).await, Ok(None)) {
                 continue;
             }
             let verdict = match lost {
