@@ -23,6 +23,10 @@ pub(crate) const CALM: &[&str] = &["--lease-duration", "10s", "--effect-timeout"
 /// Short enough to wait for: for tests in which replicas are lost.
 pub(crate) const QUICK: &[&str] = &["--lease-duration", "2s", "--effect-timeout", "1s", "--retry-pause", "100ms"];
 
+/// What is shown of each object when a test fails.
+const SHOWN: &str = "custom-columns=KIND:.kind,NAME:.metadata.name,PHASE:.status.phase,HOLDER:.status.holder.lease,\
+    REASON:.status.conditions[*].reason,ENTRIES:.status.actions[*].status";
+
 const SKILL: &str = "---\nname: fleet\ndescription: Acts on deployments.\nversion: 1.0.0\n---\nDo what you are told.\n";
 const SHEET: &str = "\
 actions:
@@ -261,7 +265,7 @@ impl Drop for Lab<'_> {
     fn drop(&mut self) {
         // A test that fails shows what there is.
         if std::thread::panicking() {
-            let shown = self.plane.kubectl().args(["get", "ia,arun", "-n", &self.namespace, "-o", "yaml"]).output();
+            let shown = self.plane.kubectl().args(["get", "ia,arun", "-n", &self.namespace, "-o", SHOWN]).output();
             eprintln!("{}", shown.map(|shown| String::from_utf8_lossy(&shown.stdout).into_owned()).unwrap_or_default());
         }
     }
