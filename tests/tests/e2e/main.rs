@@ -9,3 +9,4 @@ mod harness;
 mod identities;
 mod record;
 mod run;
+mod walls;
