@@ -57,7 +57,7 @@ pub struct ControlPlane {
     /// `hack/control-plane run`; it holds while the pipe to its standard input is open.
     script: Child,
     names: AtomicUsize,
-    programs: Programs,
+    pub(crate) programs: Programs,
     furnished: OnceCell<()>,
     pub(crate) crds: OnceCell<()>,
     pub(crate) operator: OnceCell<()>,

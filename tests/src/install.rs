@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::{api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition};
+use k8s_openapi::{
+    api::core::v1::{Namespace, PersistentVolumeClaim},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
     discovery::{Scope, pinned_kind},
     runtime::{conditions, wait::Condition as _},
 };
 use serde_json::{Value, json};
 
-use crate::{ControlPlane, client_of, eventually};
+use crate::{ControlPlane, Programs, client_of, eventually};
 
 /// Namespace and name of the operator's ServiceAccount, once [`ControlPlane::install_operator`] has installed it.
 pub const OPERATOR: (&str, &str) = ("infraagent-system", "infraagent");
@@ -80,7 +83,8 @@ impl ControlPlane {
     }
 
     /// Installs the definitions, the operator's identity, the agents' roles and the admission policies (`deploy/rbac.yaml`,
-    /// `deploy/agent-roles.yaml`, `deploy/admission.yaml`) and waits until the policies hold. Once per control plane; they bind every test on it.
+    /// `deploy/agent-roles.yaml`, `deploy/admission.yaml`) and waits until the policies hold, and with controllers until the operator's rights
+    /// do. Once per control plane; they bind every test on it.
     ///
     /// The operator's ServiceAccount is [`OPERATOR`]. What it may look at is aggregated by a controller, so without controllers it is nothing.
     pub async fn install_operator(&self) {
@@ -97,6 +101,11 @@ impl ControlPlane {
             let namespaces = &Api::<Namespace>::all(operator);
             let probe = &DeleteParams::default().dry_run();
             eventually("policies that hold", || async move { namespaces.delete(OPERATOR.0, probe).await.is_err().then_some(()) }).await;
+            if self.programs == Programs::Controllers {
+                let operator = client_of(&self.kubeconfig_for(OPERATOR.0, OPERATOR.1).await).await;
+                let claims = &Api::<PersistentVolumeClaim>::all(operator);
+                eventually("the aggregated right to look", || async move { claims.list(&ListParams::default()).await.ok() }).await;
+            }
         };
         self.operator.get_or_init(install).await;
     }

@@ -10,6 +10,7 @@
 mod anthropic;
 mod check;
 mod fault;
+mod gate;
 mod openai;
 mod script;
 
@@ -30,6 +31,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 pub use fault::Fault;
+pub use gate::Gate;
 pub use script::{Call, Reply, Script, Step, Stop, Usage};
 
 /// Which wire format a request speaks.
@@ -71,10 +73,13 @@ pub struct ModelServer {
 
 struct Shared {
     key: Option<String>,
-    state: Mutex<Progress>,
+    conversations: Mutex<Vec<Progress>>,
 }
 
+/// One conversation.
 struct Progress {
+    /// A word that every request of it contains.
+    word: String,
     script: Script,
     step: usize,
     replies: usize,
@@ -82,8 +87,8 @@ struct Progress {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, Progress> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn conversations(&self) -> MutexGuard<'_, Vec<Progress>> {
+        self.conversations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,7 +108,7 @@ impl ModelServer {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { key, state: Mutex::new(Progress { script, step: 0, replies: 0, seen: Vec::new() }) });
+        let shared = Arc::new(Shared { key, conversations: Mutex::new(vec![Progress::new("", script)]) });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let app = Router::new().fallback(answer).with_state(Arc::clone(&shared)).layer(axum::extract::DefaultBodyLimit::max(64 << 20));
@@ -132,15 +137,27 @@ impl ModelServer {
         format!("http://{}", self.address)
     }
 
-    /// Every request so far, in order of arrival.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.shared.state().seen.clone()
+    /// Holds another conversation beside that of the beginning: requests that contain `word` follow this script. The longest word that fits decides.
+    pub fn also(&self, word: &str, script: Script) {
+        let mut conversations = self.shared.conversations();
+        conversations.retain(|known| known.word != word);
+        conversations.push(Progress::new(word, script));
+        conversations.sort_by_key(|known| std::cmp::Reverse(known.word.len()));
     }
 
-    /// Whether every step of the script was asked for.
+    /// Every request so far that belongs to no other conversation, in order of arrival.
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen_with("")
+    }
+
+    /// Every request of the conversation with this word.
+    pub fn seen_with(&self, word: &str) -> Vec<Seen> {
+        self.shared.conversations().iter().filter(|known| known.word == word).flat_map(|known| known.seen.clone()).collect()
+    }
+
+    /// Whether every step of every script was asked for.
     pub fn is_used_up(&self) -> bool {
-        let state = self.shared.state();
-        state.step == state.script.steps.len()
+        self.shared.conversations().iter().all(|known| known.step == known.script.steps.len())
     }
 }
 
@@ -176,7 +193,12 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
         Some(Wire::OpenAi) => (StatusCode::BAD_REQUEST, openai::check(&headers, &question)),
     };
     let (next, pause) = {
-        let mut state = shared.state();
+        let mut conversations = shared.conversations();
+        let asked = String::from_utf8_lossy(&body);
+        // The empty word is in every request.
+        let Some(state) = conversations.iter_mut().find(|known| asked.contains(&known.word)) else {
+            return error(Wire::OpenAi, StatusCode::NOT_IMPLEMENTED, "no conversation fits");
+        };
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         state.seen.push(Seen {
             path: uri.path().to_owned(),
@@ -194,17 +216,27 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     match next {
         None => error(wire, StatusCode::BAD_REQUEST, "the script has ended: nothing is left to say"),
         Some((Step::Fault(fault), _)) => fault.response(wire).await,
-        Some((Step::Reply(reply), turn)) => json(
-            StatusCode::OK,
-            &match wire {
-                Wire::Anthropic => anthropic::render(&reply, turn, &question),
-                Wire::OpenAi => openai::render(&reply, turn, &question),
-            },
-        ),
+        Some((Step::Reply(reply), turn)) => reply_with(wire, &reply, turn, &question),
+        Some((Step::Held(gate, reply), turn)) => {
+            gate.pass().await;
+            reply_with(wire, &reply, turn, &question)
+        }
     }
 }
 
+fn reply_with(wire: Wire, reply: &Reply, turn: usize, question: &Value) -> Response<Body> {
+    let body = match wire {
+        Wire::Anthropic => anthropic::render(reply, turn, question),
+        Wire::OpenAi => openai::render(reply, turn, question),
+    };
+    json(StatusCode::OK, &body)
+}
+
 impl Progress {
+    fn new(word: &str, script: Script) -> Self {
+        Self { word: word.to_owned(), script, step: 0, replies: 0, seen: Vec::new() }
+    }
+
     /// The next step, and which reply it is, from 1.
     fn next(&mut self, question: &Value) -> Option<(Step, usize)> {
         if self.script.per_conversation {
@@ -213,7 +245,7 @@ impl Progress {
         }
         let step = self.script.steps.get(self.step)?.clone();
         self.step += 1;
-        if matches!(step, Step::Reply(_)) {
+        if matches!(step, Step::Reply(_) | Step::Held(..)) {
             self.replies += 1;
         }
         Some((step, self.replies))

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use infraagent_api::{
     AgentRun, AgentRunSpec, InfraAgent, LABEL_AGENT, ObjectMeta,
-    agent::{AgentPhase, InfraAgentStatus, RunRef},
+    agent::{AgentPhase, InfraAgentStatus, ReportRule, RunRef},
     run::{AgentRunStatus, Holder, Previous, RECORD_VERSION, RunPhase, RunTrigger},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -239,11 +239,26 @@ impl<'a> Look<'a> {
             Some(holder) if self.leader.replicas.is_dead(holder) => {
                 let verdict = Verdict::new("Interrupted", format!("the replica `{}` that executed it is gone", holder.lease));
                 close::close(&self.leader.operator, Some(&self.agent), &run, &verdict).await?;
+                self.tell(&run, &verdict).await;
                 self.look_again(Duration::from_millis(50));
             }
             Some(_) => {}
         }
         Ok(Some(()))
+    }
+
+    /// Tells people that a run failed that nobody else can tell about, as the agent's `reporting.onFailure` says.
+    async fn tell(&self, run: &AgentRun, verdict: &Verdict) {
+        let type_ = match self.agent.spec.reporting.on_failure {
+            ReportRule::Silent | ReportRule::Log => return,
+            ReportRule::Notify => EventType::Normal,
+            ReportRule::Escalate => EventType::Warning,
+        };
+        let note = Some(format!("run {} failed: {}", run.name_any(), verdict.message));
+        let event = Event { type_, reason: "RunFailed".to_owned(), note, action: "Run".to_owned(), secondary: None };
+        if let Err(error) = self.leader.recorder.publish(&event, &self.agent.object_ref(&())).await {
+            tracing::warn!(%error, agent = self.name, "an Event could not be sent");
+        }
     }
 
     /// The agent is free again, and what the run was is counted.
