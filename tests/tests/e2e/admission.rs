@@ -222,7 +222,8 @@ async fn the_api_server_has_no_doubt_about_an_expression() {
         ours.iter().all(is_checked).then_some(ours)
     })
     .await;
-    let installed = documents("deploy/admission.yaml").into_iter().filter(|document| document["kind"] == "ValidatingAdmissionPolicy").count();
+    let installed =
+        documents("deploy/admission.yaml").into_iter().filter(|document| document["kind"] == "ValidatingAdmissionPolicy").count();
     assert_eq!(checked.len(), installed);
     for policy in checked {
         let warnings = policy.status.unwrap().type_checking.and_then(|checking| checking.expression_warnings);
