@@ -45,25 +45,6 @@ async fn all(client: &Client, documents: impl IntoIterator<Item = Value>) {
     }
 }
 
-/// The agent of `make cluster`, whose account has the roles of its tiers instead of a role of its own.
-fn sample(documents: Vec<Value>) -> impl Iterator<Item = Value> {
-    let is_role = |document: &Value| document["kind"] == "Role" || document["kind"] == "RoleBinding";
-    let roles = ["infraagent-agent-read", "infraagent-agent-service-mutation"].map(|role| {
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": role, "namespace": "shop"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-            "subjects": [{"kind": "ServiceAccount", "name": "infraagent-sample", "namespace": "agents"}],
-        })
-    });
-    let own = documents.into_iter().filter(move |document| !is_role(document)).map(|mut document| {
-        if document["kind"] == "Deployment" {
-            document["spec"]["template"]["spec"]["nodeName"] = NODE.into();
-        }
-        document
-    });
-    own.chain(roles)
-}
-
 /// The definitions, the operator, the agent, and a model at this address.
 async fn install(plane: &ControlPlane, model: &str) {
     // A node for pods to run on.
@@ -73,7 +54,14 @@ async fn install(plane: &ControlPlane, model: &str) {
     for file in ["deploy/rbac.yaml", "deploy/agent-roles.yaml", "deploy/admission.yaml"] {
         all(&admin, documents(file).into_iter().map(elsewhere)).await;
     }
-    all(&admin, sample(documents("demo/sample/objects.yaml"))).await;
+    // The sample of `make cluster`, whose account has the roles of its tiers; its pods run.
+    let sample = documents("demo/sample/objects.yaml").into_iter().map(|mut document| {
+        if document["kind"] == "Deployment" {
+            document["spec"]["template"]["spec"]["nodeName"] = NODE.into();
+        }
+        document
+    });
+    all(&admin, sample).await;
     let names = |document: Value| {
         serde_json::from_str::<Value>(&elsewhere(document).to_string().replace("infraagent-forge", "infraagent-sample")).unwrap()
     };
