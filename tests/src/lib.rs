@@ -16,6 +16,7 @@
 //! * [`control_plane`]: etcd and kube-apiserver; objects stay exactly as they were written.
 //! * [`control_plane_with_controllers`]: with the controller manager and kwok too, so that rollouts complete, pods run, claims are bound
 //!   and garbage is collected.
+//! * [`ControlPlane::operator`]: an operator in namespaces of its own, whose replicas are processes that a test kills, freezes and cuts off.
 //! * [`model_server`]: a model that says what its script says, in the vendors' wire formats.
 //! * [`Passage`]: a way to the API server on which requests and answers get lost as a test wants it.
 //!
@@ -27,8 +28,11 @@ mod binary;
 mod control_plane;
 mod identity;
 mod install;
+mod installation;
 pub mod model_server;
 mod passage;
+mod proxy;
+mod replica;
 mod skill;
 mod wait;
 
@@ -37,6 +41,9 @@ pub use binary::binary;
 pub use control_plane::{ControlPlane, NODE, Programs, control_plane, control_plane_with_controllers};
 pub use identity::{client_of, config_of};
 pub use install::{OPERATOR, apply, documents, repository};
+pub use installation::Installation;
 pub use passage::{Fate, Passage, Passing};
+pub use proxy::Wire;
+pub use replica::Replica;
 pub use skill::{guest, skill};
 pub use wait::eventually;

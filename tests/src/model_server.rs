@@ -19,6 +19,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use axum::{
@@ -71,8 +72,12 @@ pub struct ModelServer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Thinks up what to say: the question, and how often the model has spoken in its conversation.
+type Improvise = Box<dyn Fn(&Value, usize) -> (Step, Duration) + Send + Sync>;
+
 struct Shared {
     key: Option<String>,
+    improvise: Option<Improvise>,
     conversations: Mutex<Vec<Progress>>,
 }
 
@@ -103,12 +108,22 @@ impl ModelServer {
         Self::listen(script, SocketAddr::from(([127, 0, 0, 1], 0)), Some(key.to_owned()))
     }
 
+    /// On a free port, without a script: what is said, and after which pause, is thought up for each question, of which it is known how often the model has spoken
+    /// in its conversation. No request is kept.
+    pub fn improvise(answer: impl Fn(&Value, usize) -> (Step, Duration) + Send + Sync + 'static) -> io::Result<Self> {
+        Self::serve(Script::default(), SocketAddr::from(([127, 0, 0, 1], 0)), None, Some(Box::new(answer)))
+    }
+
     /// At an address.
     pub fn listen(script: Script, address: SocketAddr, key: Option<String>) -> io::Result<Self> {
+        Self::serve(script, address, key, None)
+    }
+
+    fn serve(script: Script, address: SocketAddr, key: Option<String>, improvise: Option<Improvise>) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { key, conversations: Mutex::new(vec![Progress::new("", script)]) });
+        let shared = Arc::new(Shared { key, improvise, conversations: Mutex::new(vec![Progress::new("", script)]) });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let app = Router::new().fallback(answer).with_state(Arc::clone(&shared)).layer(axum::extract::DefaultBodyLimit::max(64 << 20));
@@ -192,7 +207,11 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
         Some(Wire::Anthropic) => (StatusCode::BAD_REQUEST, anthropic::check(&headers, &question)),
         Some(Wire::OpenAi) => (StatusCode::BAD_REQUEST, openai::check(&headers, &question)),
     };
-    let (next, pause) = {
+    let (next, pause) = if let (Some(improvise), Ok(())) = (&shared.improvise, &refused) {
+        let said = spoken(&question);
+        let (step, pause) = improvise(&question, said);
+        (Some((step, said + 1)), pause)
+    } else {
         let mut conversations = shared.conversations();
         let asked = String::from_utf8_lossy(&body);
         // The empty word is in every request.
@@ -240,7 +259,7 @@ impl Progress {
     /// The next step, and which reply it is, from 1.
     fn next(&mut self, question: &Value) -> Option<(Step, usize)> {
         if self.script.per_conversation {
-            let said = question["messages"].as_array()?.iter().filter(|message| message["role"] == "assistant").count();
+            let said = spoken(question);
             return Some((self.script.steps.get(said)?.clone(), said + 1));
         }
         let step = self.script.steps.get(self.step)?.clone();
@@ -250,6 +269,11 @@ impl Progress {
         }
         Some((step, self.replies))
     }
+}
+
+/// How often the model has spoken in this conversation.
+fn spoken(question: &Value) -> usize {
+    question["messages"].as_array().map_or(0, |messages| messages.iter().filter(|message| message["role"] == "assistant").count())
 }
 
 /// Anthropic documents `x-api-key`; its newer client packages send a bearer token. OpenAI knows the latter only.

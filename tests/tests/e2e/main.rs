@@ -17,4 +17,5 @@ mod run;
 mod shadow;
 mod shop;
 mod storm;
+mod walls;
 mod writers;
