@@ -36,6 +36,7 @@ mod conditions;
 mod drain;
 mod evidence;
 mod execution;
+mod heads;
 mod heartbeat;
 mod hold;
 pub mod keys;

@@ -137,6 +137,11 @@ impl ModelServer {
         self.shared.state().seen.clone()
     }
 
+    /// How many requests arrived so far.
+    pub fn asked(&self) -> usize {
+        self.shared.state().seen.len()
+    }
+
     /// Whether every step of the script was asked for.
     pub fn is_used_up(&self) -> bool {
         let state = self.shared.state();

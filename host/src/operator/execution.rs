@@ -9,8 +9,7 @@ use infraagent_api::{
     run::{Holder, RunPhase},
 };
 use jiff::Timestamp;
-use kube::{Api, Resource as _};
-use secrecy::ExposeSecret as _;
+use kube::Resource as _;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
@@ -112,29 +111,32 @@ pub(super) async fn execute(
 ) -> Result<(), Unclosed> {
     // What an agent wants told is known once it is read; if it cannot be, its run is told about like any other.
     let (namespace, _, _) = names(&order);
-    let agent = Api::<InfraAgent>::namespaced(operator.connection.client.clone(), &namespace).get_opt(&order.spec.agent_ref).await;
-    let telling = operator.telemetry.begin(&Subject::ordered(&order, agent.ok().flatten().as_ref()));
+    let reader = Reader::new(operator.connection.client.clone(), &namespace, &order.spec.agent_ref);
+    let agent = reader.agent().await.map_err(|error| error.to_string());
+    let telling = operator.telemetry.begin(&Subject::ordered(&order, agent.as_ref().ok()));
     let span = telling.span();
-    carry_out(operator, order, tenure, stopped, telling).instrument(span).await
+    carry_out(operator, order, reader, agent, tenure, stopped, telling).instrument(span).await
 }
 
 async fn carry_out(
     operator: Arc<Operator>,
     order: AgentRun,
+    reader: Reader,
+    agent: Result<InfraAgent, String>,
     tenure: Arc<Tenure>,
     stopped: watch::Receiver<Option<Stop>>,
     telling: RunTelemetry,
 ) -> Result<(), Unclosed> {
     let prepared = telling.assemble(async {
         tokio::select! {
-            ready = prepare(&operator, &order) => ready,
+            ready = prepare(&operator, &order, reader, agent) => ready,
             why = told(stopped.clone()) => Err(why.to_string()),
         }
     });
     let prepared = prepared.await;
     let redactor = match &prepared {
         Ok(ready) => Arc::clone(&ready.redactor),
-        Err(_) => Arc::new(Redactor::new(operator.connection.secrets().iter().map(|secret| secret.expose_secret()))),
+        Err(_) => operator.connection.redactor([]),
     };
     telling.redact(&redactor);
     let entries = prepared.as_ref().map_or(0, |ready| ready.validated.limits.entries);
@@ -184,11 +186,10 @@ fn resolved(skill: &validate::Skill) -> ResolvedSkill {
 }
 
 /// Reads everything that the run is made of. Nothing is written.
-async fn prepare(operator: &Operator, order: &AgentRun) -> Result<Ready, String> {
+async fn prepare(operator: &Operator, order: &AgentRun, reader: Reader, agent: Result<InfraAgent, String>) -> Result<Ready, String> {
     let connection = &operator.connection;
     let (namespace, _, _) = names(order);
-    let reader = Reader::new(connection.client.clone(), &namespace, &order.spec.agent_ref);
-    let (governing, models) = tokio::try_join!(reader.governing(), reader.models()).map_err(|error| error.to_string())?;
+    let (governing, models) = tokio::try_join!(reader.governing_of(agent?), reader.models()).map_err(|error| error.to_string())?;
     let mut components = Vec::new();
     for skill in &governing.agent.spec.skills {
         components.push(operator.skills.resolve(&namespace, skill).await.map_err(|error| error.to_string())?);
@@ -205,10 +206,7 @@ async fn prepare(operator: &Operator, order: &AgentRun) -> Result<Ready, String>
         }
         None => None,
     };
-    let mut known = connection.secrets();
-    known.extend(credentials.values());
-    known.extend(key.clone());
-    let redactor = Arc::new(Redactor::new(known.iter().map(|secret| secret.expose_secret())));
+    let redactor = connection.redactor(credentials.values().into_iter().chain(key.clone()));
     let endpoint = validated.model.endpoint(key).map_err(|error| error.to_string())?;
     let provider = Provider::connect(&validated.model.provider, &validated.model.model, &endpoint).map_err(|error| error.to_string())?;
     Ok(Ready { validated, governing, maker, reader, components, credentials, provider, redactor })

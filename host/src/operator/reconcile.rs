@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use infraagent_api::{
     AgentRun, AgentRunSpec, InfraAgent, LABEL_AGENT, ObjectMeta,
     agent::{AgentPhase, InfraAgentStatus, RunRef},
-    run::{AgentRunStatus, Holder, Previous, RECORD_VERSION, RunPhase, RunTrigger},
+    run::{AgentRunStatus, Holder, RECORD_VERSION, RunPhase, RunTrigger},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::{
@@ -26,6 +26,7 @@ use super::{
     assign::{self, Next},
     close::{self, Verdict},
     conditions::{self, Holds, condition, merge, said},
+    heads,
     lead::Leader,
     spending,
 };
@@ -255,6 +256,7 @@ impl<'a> Look<'a> {
             self.retry(run, &record).await?;
             let models: Vec<_> = self.leader.caches.models.state().iter().map(|models| (**models).clone()).collect();
             self.leader.spending.ended(run, &models).await;
+            self.leader.heads.ended(run);
             status.run_count = record.sequence.unwrap_or(0).max(status.run_count);
             status.last_run_name = Some(run.name_any());
             status.last_run_time = record.start_time.clone().or(record.completion_time);
@@ -362,10 +364,10 @@ impl<'a> Look<'a> {
         };
         let before = self.status();
         let previous = match &before.last_run_name {
-            Some(name) => self.runs().get_opt(name).await?.and_then(|last| {
-                let head = last.status.as_ref()?.head.as_ref()?.hash.clone();
-                Some(Previous { uid: last.uid()?, head })
-            }),
+            Some(name) => match self.leader.heads.of(&self.namespace, name) {
+                Some(known) => Some(known),
+                None => self.runs().get_opt(name).await?.as_ref().and_then(heads::head),
+            },
             None => None,
         };
         let mut run = run.clone();

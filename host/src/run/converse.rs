@@ -244,21 +244,21 @@ struct Talk<'a, T> {
 
 impl<T: Tools> Talk<'_, T> {
     async fn hold(&mut self) -> Result<String, Abort> {
-        let system = prompt::system(self.run);
-        let definitions = prompt::tools(self.run);
         let mut history = History::new(prompt::task(self.run));
+        let mut request = Request {
+            model: self.run.model.id(),
+            system: prompt::system(self.run),
+            messages: Vec::new(),
+            tools: prompt::tools(self.run),
+            may_call: true,
+            stable: 0,
+            max_tokens: 0,
+        };
         loop {
             let question = self.progress.ask(self.started.elapsed(), self.tools.entries_left())?;
             self.observer.tell(&Event::TurnStarted { turn: question.turn, of: self.run.limits.turns, max_tokens: question.max_tokens });
-            let request = Request {
-                model: self.run.model.id(),
-                system: system.clone(),
-                messages: history.messages(question.last.then_some(LAST_TURN)),
-                tools: definitions.clone(),
-                may_call: !question.last,
-                stable: history.stable(),
-                max_tokens: question.max_tokens,
-            };
+            request.messages = history.messages(question.last.then_some(LAST_TURN));
+            (request.may_call, request.stable, request.max_tokens) = (!question.last, history.stable(), question.max_tokens);
             let reply = self.ask(&request).await?;
             let next = self.progress.next(question, &reply);
             self.tell_reply(&reply, matches!(next, Next::Finish(_)));
