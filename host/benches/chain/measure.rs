@@ -2,7 +2,7 @@
 
 use std::{hint::black_box, time::Instant};
 
-pub(crate) use crate::common::sample::{Sample, micros, millis};
+pub(crate) use crate::common::sample::Sample;
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -43,4 +43,14 @@ async fn turn<T>(calls: usize, work: &mut impl AsyncFnMut() -> T, samples: &mut 
         black_box(work().await);
         samples.push(micros(started));
     }
+}
+
+/// Microseconds since then.
+pub(crate) fn micros(started: Instant) -> f64 {
+    started.elapsed().as_nanos() as f64 / 1000.0
+}
+
+/// Milliseconds since then.
+pub(crate) fn millis(started: Instant) -> f64 {
+    micros(started) / 1000.0
 }

@@ -1,7 +1,5 @@
 //! What is said about many samples.
 
-use std::time::Instant;
-
 /// What was measured, in microseconds or whatever the samples were in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
@@ -18,14 +16,4 @@ impl Sample {
         let at = |share: f64| samples[((samples.len() - 1) as f64 * share).round() as usize];
         Self { p50: at(0.5), p99: at(0.99) }
     }
-}
-
-/// Microseconds since then.
-pub(crate) fn micros(started: Instant) -> f64 {
-    started.elapsed().as_nanos() as f64 / 1000.0
-}
-
-/// Milliseconds since then.
-pub(crate) fn millis(started: Instant) -> f64 {
-    micros(started) / 1000.0
 }

@@ -19,7 +19,7 @@ use http::{
 };
 use jiff::Timestamp;
 use reqwest::{Client, Response, redirect};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
@@ -172,7 +172,7 @@ pub struct Transport {
     url: Url,
     origin: String,
     headers: Vec<(HeaderName, HeaderValue)>,
-    redactor: Redactor,
+    key: Option<SecretString>,
     pace: Pace,
     timeout: Duration,
 }
@@ -203,7 +203,7 @@ impl Transport {
             value.set_sensitive(true);
             headers.push((name, value));
         }
-        Ok(Self { client, url, origin, headers, redactor: Redactor::new(key), pace: Pace::default(), timeout: TIMEOUT })
+        Ok(Self { client, url, origin, headers, key: endpoint.key().cloned(), pace: Pace::default(), timeout: TIMEOUT })
     }
 
     /// With a header that is always the same.
@@ -225,7 +225,9 @@ impl Transport {
 
     /// A text of the provider, for an error: without secrets and control characters, and bounded.
     pub fn quoted(&self, text: &str) -> String {
-        let clean = self.redactor.text(text);
+        // Made when there is something to say: errors are rare, and runs that wait are many.
+        let redactor = Redactor::new(self.key.iter().map(|key| key.expose_secret()));
+        let clean = redactor.text(text);
         let short: String = clean.trim().chars().take(MAX_MESSAGE).collect();
         escape_terminal(&short).into_owned()
     }

@@ -150,7 +150,7 @@ impl Holder {
         };
         // Somebody else closes it if this replica cannot.
         loop {
-            match close::close(&self.operator, None, &run, &verdict).await {
+            match Box::pin(close::close(&self.operator, None, &run, &verdict)).await {
                 Ok(()) => return,
                 Err(audit::Error::Sink(audit::sink::Error::Cluster(audit::sink::cluster::Error::ClaimLost { run, why }))) => {
                     tracing::warn!(run, why, "the run is no longer held");

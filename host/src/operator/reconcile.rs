@@ -109,7 +109,7 @@ impl<'a> Look<'a> {
     async fn go(mut self) -> Result<Action, Error> {
         self.take_orders().await?;
         let assessment = self.assess().await;
-        let active = self.settle_active().await?;
+        let active = self.settle_active(resting(&assessment)).await?;
         if active.is_none() {
             self.assign_next(&assessment).await?;
         }
@@ -217,7 +217,7 @@ impl<'a> Look<'a> {
     }
 
     /// The active run, if it goes on. If it is over its end is written into the agent's status; if its replica is gone it is closed first.
-    async fn settle_active(&mut self) -> Result<Option<()>, Error> {
+    async fn settle_active(&mut self, free: AgentPhase) -> Result<Option<()>, Error> {
         let Some(active) = self.status().active_run else { return Ok(None) };
         let cached = self.leader.caches.runs.get(&ObjectRef::new(&active.name).within(&self.namespace));
         let run = match cached.filter(|run| run.metadata.uid.as_ref() == Some(&active.uid)) {
@@ -227,12 +227,12 @@ impl<'a> Look<'a> {
         };
         let Some(run) = run else {
             tracing::warn!(run = active.name, "the active run was deleted");
-            self.release(None).await?;
+            self.release(None, free).await?;
             return Ok(None);
         };
         let status = run.status.clone().unwrap_or_default();
         if status.phase.is_some_and(RunPhase::is_terminal) {
-            self.release(Some(&run)).await?;
+            self.release(Some(&run), free).await?;
             return Ok(None);
         }
         match &status.holder {
@@ -247,10 +247,11 @@ impl<'a> Look<'a> {
         Ok(Some(()))
     }
 
-    /// The agent is free again, and what the run was is counted.
-    async fn release(&mut self, run: Option<&AgentRun>) -> Result<(), Error> {
+    /// The agent is free again, which its phase says at once, and what the run was is counted.
+    async fn release(&mut self, run: Option<&AgentRun>, free: AgentPhase) -> Result<(), Error> {
         let mut status = self.status();
         let Some(active) = status.active_run.take() else { return Ok(()) };
+        status.phase = Some(free);
         if let Some(run) = run {
             let record = run.status.clone().unwrap_or_default();
             self.retry(run, &record).await?;
@@ -346,6 +347,8 @@ impl<'a> Look<'a> {
         drop(one_at_a_time);
         let mut status = self.status();
         status.active_run = Some(RunRef { name: run.name_any(), uid: uid.clone() });
+        // Said with the same write.
+        status.phase = Some(AgentPhase::Running);
         if let Err(error) = self.write(status).await {
             // Nobody knows whether it stands there: the slot stays with the run until a look shows it.
             if matches!(error, Error::Changed) {
@@ -404,17 +407,13 @@ impl<'a> Look<'a> {
 
     /// Puts what is to be said into the status, and tells people when an agent becomes ready or stops being so.
     async fn say(&self, status: &mut InfraAgentStatus, assessment: Assessment) {
-        let Assessment { conditions: new, obstacle, skills, paused, at_most: _, allowance: _, ask_again: _ } = assessment;
+        let free = resting(&assessment);
+        let Assessment { conditions: new, obstacle: _, skills, paused: _, at_most: _, allowance: _, ask_again: _ } = assessment;
         let before = status.conditions.iter().find(|known| known.type_ == "Ready").map(|known| known.status.clone());
         status.conditions = merge(&status.conditions, new);
         status.observed_generation = self.agent.metadata.generation;
         status.skills = skills;
-        status.phase = Some(match (&status.active_run, &obstacle, &paused) {
-            (Some(_), _, _) => AgentPhase::Running,
-            (None, Some(_), _) => AgentPhase::Error,
-            (None, None, Some(_)) => AgentPhase::Paused,
-            (None, None, None) => AgentPhase::Ready,
-        });
+        status.phase = Some(if status.active_run.is_some() { AgentPhase::Running } else { free });
         let now = status.conditions.iter().find(|known| known.type_ == "Ready");
         if let Some(now) = now.filter(|now| before.as_ref() != Some(&now.status)) {
             let type_ = if now.status == "True" { EventType::Normal } else { EventType::Warning };
@@ -435,6 +434,15 @@ impl<'a> Look<'a> {
         next.status = Some(status);
         self.agent = self.agents().replace_status(&self.name, &PostParams::default(), &next).await?;
         Ok(())
+    }
+}
+
+/// The phase of an agent without a run.
+fn resting(assessment: &Assessment) -> AgentPhase {
+    match (&assessment.obstacle, &assessment.paused) {
+        (Some(_), _) => AgentPhase::Error,
+        (None, Some(_)) => AgentPhase::Paused,
+        (None, None) => AgentPhase::Ready,
     }
 }
 
