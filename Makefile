@@ -44,6 +44,12 @@ test: setup control-plane ## Run every test, those on a real Kubernetes API serv
 	  $(CARGO) test --locked --manifest-path example-skills/$$skill/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/skills"; \
 	done
 
+.PHONY: chaos
+chaos: setup control-plane ## Kill, freeze and cut off replicas for an hour, on a real API server (KILLS=1000; CHAOS_SEED=N repeats a run)
+	$(CARGO) build --workspace --locked --bin infraagent
+	CHAOS=full CHAOS_KILLS="$${KILLS:-1000}" INFRAAGENT_BINARY="$${CARGO_TARGET_DIR:-target}/debug/infraagent" \
+	  $(CARGO) test --workspace --locked --test operator -- chaos:: --nocapture
+
 .PHONY: peers
 peers: setup ## Check the models against the vendors' own clients and litellm; needs python3 and a package index
 	@tests/peers/run

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod crds;
+pub mod explain;
 pub mod operator;
 pub mod run;
 pub mod skill;
@@ -36,6 +37,9 @@ enum Command {
     /// Verify the record of a run
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Say what holds for an agent, and where it comes from
+    #[command(subcommand)]
+    Explain(explain::Command),
     /// Print the definitions of the custom resources
     Crds(crds::Args),
     /// Print the completion script of a shell
@@ -59,6 +63,7 @@ pub async fn main() -> ExitCode {
         Command::Run(args) => run::main(*args).await,
         Command::Skill(command) => skill::main(command).await,
         Command::Audit(command) => audit::main(command),
+        Command::Explain(command) => explain::main(command).await,
         Command::Crds(args) => crds::main(args),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "infraagent", &mut std::io::stdout());

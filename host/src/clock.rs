@@ -3,7 +3,10 @@
 //! Leases, fences and waits are measured by the second (CLOCK_BOOTTIME: it goes on while the machine sleeps). Only what people see, and schedules, use the first.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,7 @@ pub struct Clock(Source);
 enum Source {
     System,
     Manual(Manual),
+    Shifted(Shift),
 }
 
 impl Clock {
@@ -30,23 +34,43 @@ impl Clock {
         Self(Source::Manual(manual.clone()))
     }
 
+    /// The machine's clocks, the first one set to another time: for tests.
+    pub fn shifted(shift: &Shift) -> Self {
+        Self(Source::Shifted(shift.clone()))
+    }
+
     /// What time it is. Can jump, both ways.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System => Timestamp::now(),
             Source::Manual(manual) => manual.read().0,
+            Source::Shifted(Shift(by)) => {
+                let by = SignedDuration::from_secs(by.load(Ordering::SeqCst));
+                Timestamp::now().saturating_add(by).unwrap_or(Timestamp::MAX)
+            }
         }
     }
 
     /// Time since some moment in the past. Never goes back, and goes on while the machine sleeps.
     pub fn elapsed(&self) -> Duration {
         match &self.0 {
-            Source::System => {
+            Source::System | Source::Shifted(_) => {
                 let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
                 Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
             }
             Source::Manual(manual) => manual.read().1,
         }
+    }
+}
+
+/// By how much a wall clock is wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Shift(Arc<AtomicI64>);
+
+impl Shift {
+    /// It is wrong by so much from now on.
+    pub fn set(&self, by: SignedDuration) {
+        self.0.store(by.as_secs(), Ordering::SeqCst);
     }
 }
 

@@ -159,3 +159,6 @@ fn names(run: &AgentRun) -> (String, String, String) {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     (text(&metadata.namespace), text(&metadata.name), text(&metadata.uid))
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ pub mod converse;
 pub mod dereference;
 pub mod event;
 pub mod execute;
+pub mod explain;
 pub mod finding;
 #[cfg(test)]
 pub(crate) mod fixture;

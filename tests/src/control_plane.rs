@@ -20,6 +20,7 @@ use kube::{
     Api, Client,
     api::{ObjectMeta, PostParams},
 };
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::OnceCell;
@@ -57,7 +58,7 @@ pub struct ControlPlane {
     /// `hack/control-plane run`; it holds while the pipe to its standard input is open.
     script: Child,
     names: AtomicUsize,
-    programs: Programs,
+    pub(crate) programs: Programs,
     furnished: OnceCell<()>,
     pub(crate) crds: OnceCell<()>,
     pub(crate) operator: OnceCell<()>,
@@ -146,6 +147,18 @@ impl ControlPlane {
     /// The process of the API server, for whoever wants to know what it costs.
     pub fn api_server_process(&self) -> u32 {
         self.announced.api_server
+    }
+
+    /// Kills etcd, which starts again and finds what it had. Not on a control plane that is shared.
+    ///
+    /// # Panics
+    ///
+    /// If its process cannot be found.
+    pub fn restart_etcd(&self) {
+        let pid = std::fs::read_to_string(self.dir().join("etcd.pid")).expect("the process of etcd");
+        let pid = pid.trim().parse().ok().and_then(Pid::from_raw).expect("a process");
+        std::fs::write(self.dir().join("restart-etcd"), "").expect("the folder is writable");
+        kill_process(pid, Signal::KILL).expect("etcd can be killed");
     }
 
     /// A client that may do everything.

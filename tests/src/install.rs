@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::{api::core::v1::Namespace, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition};
+use k8s_openapi::{
+    api::core::v1::{Namespace, PersistentVolumeClaim},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
     discovery::{Scope, pinned_kind},
     runtime::{conditions, wait::Condition as _},
 };
 use serde_json::{Value, json};
 
-use crate::{ControlPlane, client_of, eventually};
+use crate::{ControlPlane, Programs, client_of, eventually};
 
 /// Namespace and name of the operator's ServiceAccount, once [`ControlPlane::install_operator`] has installed it.
 pub const OPERATOR: (&str, &str) = ("infraagent-system", "infraagent");
@@ -79,33 +82,49 @@ impl ControlPlane {
         self.crds.get_or_init(install).await;
     }
 
-    /// Installs the definitions, the operator's identity and the admission policies (`deploy/rbac.yaml`, `deploy/admission.yaml`) and waits
-    /// until the policies hold. Once per control plane; they bind every test on it.
+    /// Installs the definitions, the operator's identity, the agents' roles and the admission policies (`deploy/rbac.yaml`,
+    /// `deploy/agent-roles.yaml`, `deploy/admission.yaml`) and waits until the policies hold, and with controllers until the operator's rights
+    /// do. Once per control plane; they bind every test on it.
     ///
     /// The operator's ServiceAccount is [`OPERATOR`]. What it may look at is aggregated by a controller, so without controllers it is nothing.
     pub async fn install_operator(&self) {
         let install = || async {
             self.install_crds().await;
             let client = self.admin().await;
-            for document in documents("deploy/rbac.yaml").iter().chain(&documents("deploy/admission.yaml")) {
-                apply(&client, document).await.unwrap_or_else(|error| panic!("{}: {error}", document["metadata"]["name"]));
+            for document in ["deploy/rbac.yaml", "deploy/agent-roles.yaml", "deploy/admission.yaml"].iter().flat_map(documents) {
+                apply(&client, &document).await.unwrap_or_else(|error| panic!("{}: {error}", document["metadata"]["name"]));
             }
-            // The API server takes over policies all at once; the last one refuses an agent to delete a namespace, whatever his rights.
-            let agent = client_of(&self.kubeconfig_as("probe", &["infraagent:agents", "system:masters"])).await;
-            let namespaces = &Api::<Namespace>::all(agent);
+            // The API server takes over policies all at once. One refuses the operator to delete a namespace, whatever its rights; it is one of
+            // those that look for the operator's binding too.
+            let user = format!("system:serviceaccount:{}:{}", OPERATOR.0, OPERATOR.1);
+            let operator = client_of(&self.kubeconfig_as(&user, &["system:masters"])).await;
+            let namespaces = &Api::<Namespace>::all(operator);
             let probe = &DeleteParams::default().dry_run();
             eventually("policies that hold", || async move { namespaces.delete(OPERATOR.0, probe).await.is_err().then_some(()) }).await;
+            if self.programs == Programs::Controllers {
+                let operator = client_of(&self.kubeconfig_for(OPERATOR.0, OPERATOR.1).await).await;
+                let claims = &Api::<PersistentVolumeClaim>::all(operator);
+                eventually("the aggregated right to look", || async move { claims.list(&ListParams::default()).await.ok() }).await;
+            }
         };
         self.operator.get_or_init(install).await;
     }
 
     /// Gives a namespace what `deploy/agent-namespace.yaml` does: these ServiceAccounts of agents, and the operator's right to act as them.
     pub async fn enroll(&self, namespace: &str, accounts: &[&str]) {
+        self.enroll_for(OPERATOR, namespace, accounts).await;
+    }
+
+    /// The same for an operator elsewhere.
+    pub(crate) async fn enroll_for(&self, operator: (&str, &str), namespace: &str, accounts: &[&str]) {
         let client = self.admin().await;
         for mut document in documents("deploy/agent-namespace.yaml") {
             document["metadata"]["namespace"] = namespace.into();
             let own_name = document["metadata"]["name"].as_str().expect("a name").to_owned();
             let names = if document["kind"] == "ServiceAccount" { accounts.to_vec() } else { vec![own_name.as_str()] };
+            if let Some(subject) = document.pointer_mut("/subjects/0") {
+                (subject["namespace"], subject["name"]) = (operator.0.into(), operator.1.into());
+            }
             if document["kind"] == "Role" {
                 document["rules"][0]["resourceNames"] = json!(accounts);
             }

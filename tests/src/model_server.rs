@@ -10,6 +10,7 @@
 mod anthropic;
 mod check;
 mod fault;
+mod gate;
 mod openai;
 mod script;
 
@@ -18,6 +19,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use axum::{
@@ -30,6 +32,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 pub use fault::Fault;
+pub use gate::Gate;
 pub use script::{Call, Reply, Script, Step, Stop, Usage};
 
 /// Which wire format a request speaks.
@@ -69,12 +72,19 @@ pub struct ModelServer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Thinks up what to say: the question, and how often the model has spoken in its conversation.
+type Improvise = Box<dyn Fn(&Value, usize) -> (Step, Duration) + Send + Sync>;
+
 struct Shared {
     key: Option<String>,
-    state: Mutex<Progress>,
+    improvise: Option<Improvise>,
+    conversations: Mutex<Vec<Progress>>,
 }
 
+/// One conversation.
 struct Progress {
+    /// A word that every request of it contains.
+    word: String,
     script: Script,
     step: usize,
     replies: usize,
@@ -82,8 +92,8 @@ struct Progress {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, Progress> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn conversations(&self) -> MutexGuard<'_, Vec<Progress>> {
+        self.conversations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,12 +108,22 @@ impl ModelServer {
         Self::listen(script, SocketAddr::from(([127, 0, 0, 1], 0)), Some(key.to_owned()))
     }
 
+    /// On a free port, without a script: what is said, and after which pause, is thought up for each question, of which it is known how often the model has spoken
+    /// in its conversation. No request is kept.
+    pub fn improvise(answer: impl Fn(&Value, usize) -> (Step, Duration) + Send + Sync + 'static) -> io::Result<Self> {
+        Self::serve(Script::default(), SocketAddr::from(([127, 0, 0, 1], 0)), None, Some(Box::new(answer)))
+    }
+
     /// At an address.
     pub fn listen(script: Script, address: SocketAddr, key: Option<String>) -> io::Result<Self> {
+        Self::serve(script, address, key, None)
+    }
+
+    fn serve(script: Script, address: SocketAddr, key: Option<String>, improvise: Option<Improvise>) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { key, state: Mutex::new(Progress { script, step: 0, replies: 0, seen: Vec::new() }) });
+        let shared = Arc::new(Shared { key, improvise, conversations: Mutex::new(vec![Progress::new("", script)]) });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let app = Router::new().fallback(answer).with_state(Arc::clone(&shared)).layer(axum::extract::DefaultBodyLimit::max(64 << 20));
@@ -132,20 +152,32 @@ impl ModelServer {
         format!("http://{}", self.address)
     }
 
-    /// Every request so far, in order of arrival.
+    /// Holds another conversation beside that of the beginning: requests that contain `word` follow this script. The longest word that fits decides.
+    pub fn also(&self, word: &str, script: Script) {
+        let mut conversations = self.shared.conversations();
+        conversations.retain(|known| known.word != word);
+        conversations.push(Progress::new(word, script));
+        conversations.sort_by_key(|known| std::cmp::Reverse(known.word.len()));
+    }
+
+    /// Every request so far that belongs to no other conversation, in order of arrival.
     pub fn seen(&self) -> Vec<Seen> {
-        self.shared.state().seen.clone()
+        self.seen_with("")
     }
 
-    /// How many requests arrived so far.
+    /// Every request of the conversation with this word.
+    pub fn seen_with(&self, word: &str) -> Vec<Seen> {
+        self.shared.conversations().iter().filter(|known| known.word == word).flat_map(|known| known.seen.clone()).collect()
+    }
+
+    /// How many requests arrived so far that belong to no other conversation.
     pub fn asked(&self) -> usize {
-        self.shared.state().seen.len()
+        self.shared.conversations().iter().filter(|known| known.word.is_empty()).map(|known| known.seen.len()).sum()
     }
 
-    /// Whether every step of the script was asked for.
+    /// Whether every step of every script was asked for.
     pub fn is_used_up(&self) -> bool {
-        let state = self.shared.state();
-        state.step == state.script.steps.len()
+        self.shared.conversations().iter().all(|known| known.step == known.script.steps.len())
     }
 }
 
@@ -180,8 +212,17 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
         Some(Wire::Anthropic) => (StatusCode::BAD_REQUEST, anthropic::check(&headers, &question)),
         Some(Wire::OpenAi) => (StatusCode::BAD_REQUEST, openai::check(&headers, &question)),
     };
-    let (next, pause) = {
-        let mut state = shared.state();
+    let (next, pause) = if let (Some(improvise), Ok(())) = (&shared.improvise, &refused) {
+        let said = spoken(&question);
+        let (step, pause) = improvise(&question, said);
+        (Some((step, said + 1)), pause)
+    } else {
+        let mut conversations = shared.conversations();
+        let asked = String::from_utf8_lossy(&body);
+        // The empty word is in every request.
+        let Some(state) = conversations.iter_mut().find(|known| asked.contains(&known.word)) else {
+            return error(Wire::OpenAi, StatusCode::NOT_IMPLEMENTED, "no conversation fits");
+        };
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         state.seen.push(Seen {
             path: uri.path().to_owned(),
@@ -199,30 +240,45 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     match next {
         None => error(wire, StatusCode::BAD_REQUEST, "the script has ended: nothing is left to say"),
         Some((Step::Fault(fault), _)) => fault.response(wire).await,
-        Some((Step::Reply(reply), turn)) => json(
-            StatusCode::OK,
-            &match wire {
-                Wire::Anthropic => anthropic::render(&reply, turn, &question),
-                Wire::OpenAi => openai::render(&reply, turn, &question),
-            },
-        ),
+        Some((Step::Reply(reply), turn)) => reply_with(wire, &reply, turn, &question),
+        Some((Step::Held(gate, reply), turn)) => {
+            gate.pass().await;
+            reply_with(wire, &reply, turn, &question)
+        }
     }
 }
 
+fn reply_with(wire: Wire, reply: &Reply, turn: usize, question: &Value) -> Response<Body> {
+    let body = match wire {
+        Wire::Anthropic => anthropic::render(reply, turn, question),
+        Wire::OpenAi => openai::render(reply, turn, question),
+    };
+    json(StatusCode::OK, &body)
+}
+
 impl Progress {
+    fn new(word: &str, script: Script) -> Self {
+        Self { word: word.to_owned(), script, step: 0, replies: 0, seen: Vec::new() }
+    }
+
     /// The next step, and which reply it is, from 1.
     fn next(&mut self, question: &Value) -> Option<(Step, usize)> {
         if self.script.per_conversation {
-            let said = question["messages"].as_array()?.iter().filter(|message| message["role"] == "assistant").count();
+            let said = spoken(question);
             return Some((self.script.steps.get(said)?.clone(), said + 1));
         }
         let step = self.script.steps.get(self.step)?.clone();
         self.step += 1;
-        if matches!(step, Step::Reply(_)) {
+        if matches!(step, Step::Reply(_) | Step::Held(..)) {
             self.replies += 1;
         }
         Some((step, self.replies))
     }
+}
+
+/// How often the model has spoken in this conversation.
+fn spoken(question: &Value) -> usize {
+    question["messages"].as_array().map_or(0, |messages| messages.iter().filter(|message| message["role"] == "assistant").count())
 }
 
 /// Anthropic documents `x-api-key`; its newer client packages send a bearer token. OpenAI knows the latter only.

@@ -15,6 +15,19 @@ use crate::{binary, repository};
 ///
 /// If it does not build.
 pub fn skill(name: &str) -> PathBuf {
+    built("example-skills", name)
+}
+
+/// Path of the component of a skill that only tests use, in `tests/guests/`.
+///
+/// # Panics
+///
+/// If it does not build.
+pub fn guest(name: &str) -> PathBuf {
+    built("tests/guests", name)
+}
+
+fn built(parent: &str, name: &str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(path) = built.get(name) {
@@ -25,7 +38,7 @@ pub fn skill(name: &str) -> PathBuf {
     let path = folder.join(format!("{name}.{}.wasm", std::process::id()));
     let output = Command::new(binary())
         .args(["skill", "build"])
-        .arg(repository().join("example-skills").join(name))
+        .arg(repository().join(parent).join(name))
         .arg("-o")
         .arg(&path)
         .output()

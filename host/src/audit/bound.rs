@@ -72,7 +72,7 @@ impl Room {
 }
 
 /// Room that is enough for digest and length of a text that was cut.
-pub(crate) const MARK: usize = 112;
+pub(crate) const MARK: usize = 96;
 
 /// The text, or as much of its beginning as fits, then digest and length of all of it. Counts bytes of canonical JSON.
 pub(crate) fn cut(text: &str, room: usize) -> String {

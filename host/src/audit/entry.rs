@@ -119,7 +119,7 @@ impl Intent {
             outcome_hash: None,
         };
         // Long names give way first: everything that is shortened stands in full, or with its digest, elsewhere in the entry.
-        let shorten: [fn(&mut ActionRecord); 5] = [
+        let shorten: [fn(&mut ActionRecord); 7] = [
             |_| {},
             |entry| entry.pre_flight_check = None,
             |entry| entry.target = bound::short(&entry.target, 64),
@@ -127,6 +127,15 @@ impl Intent {
             |entry| {
                 entry.checks = entry.checks.take().map(|text| bound::short(&text, 160));
                 entry.object_version = entry.object_version.take().map(|text| bound::short(&text, 64));
+            },
+            |entry| entry.checks = entry.checks.take().map(|text| remarkable(&text)),
+            |entry| {
+                entry.tool = bound::short(&entry.tool, 40);
+                entry.target = bound::short(&entry.target, 40);
+                entry.action = entry.action.take().map(|text| bound::short(&text, 40));
+                entry.checks = entry.checks.take().map(|text| bound::short(&text, 40));
+                entry.object_version = entry.object_version.take().map(|text| bound::short(&text, 48));
+                entry.decided_against = entry.decided_against.take().map(|text| bound::short(&text, 40));
             },
         ];
         let (mut members, mut spare) = (Map::new(), 0);
@@ -212,6 +221,12 @@ fn initials(versions: &str) -> String {
         None => word.to_owned(),
     };
     versions.split(' ').map(short).collect::<Vec<_>>().join(" ")
+}
+
+/// `tier=fail:wrong-tier` of `action=pass tier=fail:wrong-tier ...`; only `pass` if everything passed.
+fn remarkable(checks: &str) -> String {
+    let words: Vec<&str> = checks.split(' ').filter(|word| !word.ends_with("=pass")).collect();
+    if words.is_empty() { "pass".to_owned() } else { words.join(" ") }
 }
 
 /// `kubectl.rollout restart` and `deployment/web -n shop` of `kubectl.rollout restart deployment/web -n shop`.

@@ -369,7 +369,8 @@ impl Journal {
     }
 }
 
-/// Sixteen random digits; if the system has no randomness, none: the chain does not depend on it.
+/// A letter and fifteen random digits; if the system has no randomness, nothing: the chain does not depend on it. The letter is there because YAML takes digits
+/// with an `e` among them for a number, and writers and readers of YAML do not agree on how large one may be.
 fn nonce() -> String {
-    getrandom::u64().map_or_else(|_| String::new(), |number| format!("{number:016x}"))
+    getrandom::u64().map_or_else(|_| String::new(), |number| format!("n{:015x}", number >> 4))
 }

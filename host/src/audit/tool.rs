@@ -182,7 +182,12 @@ impl ToolEntry {
         {
             folded.refusals.insert(code.clone());
         }
-        if let Some(line) = usize::try_from(ordinal).ok().and_then(|index| folded.lines.get_mut(index)) {
+        // A read that the guard allowed may still be refused by the cluster.
+        let is_denied = matches!(end, End::Denied(_));
+        let Folded { lines, denied, refusals: _ } = &mut *folded;
+        if let Some(line) = usize::try_from(ordinal).ok().and_then(|index| lines.get_mut(index)) {
+            let was_denied = matches!(line.end, End::Denied(_));
+            *denied = denied.saturating_add(i32::from(is_denied && !was_denied));
             line.end = end;
         }
     }

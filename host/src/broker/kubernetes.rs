@@ -42,6 +42,8 @@ use infraagent_sandbox::broker::{Answer, CallError, Receipt};
 use jiff::Timestamp;
 use serde_json::Value;
 
+#[cfg(test)]
+pub(super) use self::client::MAX_ANSWER;
 pub use self::client::{EFFECT_TIMEOUT, Identity};
 use self::{
     client::{Acting, Ask, Looks},

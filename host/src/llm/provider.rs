@@ -27,6 +27,9 @@ pub enum Error {
     /// The answer makes no sense.
     #[error(transparent)]
     BadReply(#[from] BadReply),
+    /// Nobody was asked.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
 }
 
 impl Error {
@@ -36,6 +39,7 @@ impl Error {
             Self::Replay(_) => "replay",
             Self::Transport(error) => error.kind(),
             Self::BadReply(_) => "bad-reply",
+            Self::Unavailable(_) => "unavailable",
         }
     }
 }
@@ -59,6 +63,8 @@ pub enum Provider {
     Anthropic(Anthropic),
     /// OpenAI's Chat Completions API, or a compatible one.
     OpenAi(OpenAi),
+    /// Nobody, for this reason: no request is made.
+    Unavailable(String),
     /// Another provider, whose replies are written down.
     Recorded(Box<Provider>, Recorder),
 }
@@ -80,6 +86,7 @@ impl Provider {
             Self::Replay(replay) => Self::Replay(replay),
             Self::Anthropic(anthropic) => Self::Anthropic(anthropic.with_transport(|transport| transport.with_patience(pace, timeout))),
             Self::OpenAi(openai) => Self::OpenAi(openai.with_transport(|transport| transport.with_patience(pace, timeout))),
+            Self::Unavailable(why) => Self::Unavailable(why),
             Self::Recorded(provider, recorder) => Self::Recorded(Box::new(provider.with_patience(pace, timeout)), recorder),
         }
     }
@@ -95,6 +102,7 @@ impl Provider {
             Self::Replay(replay) => Ok(replay.complete(request)?),
             Self::Anthropic(anthropic) => anthropic.complete(request, until).await,
             Self::OpenAi(openai) => openai.complete(request, until).await,
+            Self::Unavailable(why) => Err(Error::Unavailable(why.clone())),
             Self::Recorded(provider, recorder) => {
                 let reply = Box::pin(provider.complete(request, until)).await?;
                 recorder.add(request, &reply)?;
@@ -107,7 +115,7 @@ impl Provider {
     pub fn finish(&self) -> Result<(), Error> {
         match self {
             Self::Replay(replay) => Ok(replay.finish()?),
-            Self::Anthropic(_) | Self::OpenAi(_) => Ok(()),
+            Self::Anthropic(_) | Self::OpenAi(_) | Self::Unavailable(_) => Ok(()),
             Self::Recorded(provider, _) => provider.finish(),
         }
     }

@@ -25,10 +25,11 @@ pub(super) enum Next {
     Wait(Arc<AgentRun>, Duration, &'static str),
 }
 
-/// The waiting runs of an agent, each with how long it has waited, oldest first; what is to be done with each. At most one begins.
-pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<(Arc<AgentRun>, Duration)>, retry_pause: Duration) -> Vec<Next> {
+/// The waiting runs of an agent, each with how long it has waited, oldest first; what is to be done with each. At most one begins, and none while the agent is busy
+/// with another.
+pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<(Arc<AgentRun>, Duration)>, busy: bool, retry_pause: Duration) -> Vec<Next> {
     waiting.sort_by_key(|(run, _)| (created(run), run.name_any()));
-    let mut begins = false;
+    let mut begins = busy;
     let mut all = Vec::new();
     for (run, waited) in waiting {
         // A run of a newer layout is for a newer replica.
@@ -116,6 +117,10 @@ mod tests {
     }
 
     fn told(agent: &InfraAgent, runs: Vec<Arc<AgentRun>>, now: i64) -> Vec<String> {
+        told_while(false, agent, runs, now)
+    }
+
+    fn told_while(busy: bool, agent: &InfraAgent, runs: Vec<Arc<AgentRun>>, now: i64) -> Vec<String> {
         let shown = |next: Next| match next {
             Next::End(run, verdict) => format!("end {} {}", run.name_any(), verdict.reason),
             Next::Begin(run) => format!("begin {}", run.name_any()),
@@ -123,13 +128,20 @@ mod tests {
         };
         let waited = |run: &Arc<AgentRun>| Duration::try_from(at(now).duration_since(created(run))).unwrap();
         let runs = runs.into_iter().map(|run| (Arc::clone(&run), waited(&run))).collect();
-        next(agent, runs, Duration::from_secs(10)).into_iter().map(shown).collect()
+        next(agent, runs, busy, Duration::from_secs(10)).into_iter().map(shown).collect()
     }
 
     #[test]
     fn the_oldest_run_begins_and_the_others_wait() {
         let runs = vec![run("b", 2, json!({}), json!({})), run("a", 1, json!({}), json!({}))];
         assert_eq!(told(&agent(json!({})), runs, 3), ["begin a", "wait b 599 AgentBusy"]);
+    }
+
+    #[test]
+    fn while_the_agent_is_busy_none_begins_and_what_is_over_ends_all_the_same() {
+        let runs = vec![run("a", 1, json!({}), json!({})), run("c", 2, json!({}), json!({ CANCEL: "true" }))];
+        assert_eq!(told_while(true, &agent(json!({})), runs.clone(), 3), ["wait a 598 AgentBusy", "end c Cancelled"]);
+        assert_eq!(told_while(true, &agent(json!({})), runs, 601), ["end a RateLimited", "end c Cancelled"]);
     }
 
     #[test]

@@ -33,16 +33,21 @@ impl Verdict {
     }
 }
 
-/// Closes the record of a run as Failed. A run that has ended is left alone.
+/// Closes the record of a run as Failed. A run that has ended is left alone, and one that has another holder than `run` says is refused.
 ///
 /// Entries without outcome become what the cluster shows, else `unknown`. If somebody writes the record at the same time this fails, and the caller looks again.
 pub(super) async fn close(operator: &Operator, agent: Option<&InfraAgent>, run: &AgentRun, verdict: &Verdict) -> Result<(), audit::Error> {
     let (namespace, name, uid) = names(run);
     let client = operator.connection.client.clone();
+    let held = run.status.as_ref().and_then(|status| status.holder.as_ref());
     let (sink, run) = ClusterSink::hold(client.clone(), &namespace, &name, &uid).await.map_err(audit::sink::Error::from)?;
     let status = run.status.clone().unwrap_or_default();
     if status.phase.is_some_and(RunPhase::is_terminal) {
         return Ok(());
+    }
+    if status.holder.as_ref() != held {
+        let why = "it was assigned to another replica meanwhile".to_owned();
+        return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());
     }
     let setup = Setup {
         redactor: Arc::new(Redactor::new(std::iter::empty::<&str>())),

@@ -179,6 +179,12 @@ async fn open(operator: &Operator, order: &AgentRun, redactor: Arc<Redactor>, en
         let why = "it was assigned to another replica".to_owned();
         return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());
     }
+    // Whoever began it wrote its record, and nobody begins a run that somebody has begun.
+    let phase = run.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
+    if phase != RunPhase::Pending {
+        let why = format!("it is {phase} already");
+        return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());
+    }
     let sink = sink.counted(operator.metrics.clone());
     Journal::open(Sink::Cluster(sink), run, Setup { redactor, key: Some(Arc::clone(&operator.key)), entries, now: Timestamp::now }).await
 }
@@ -206,7 +212,7 @@ async fn prepare(operator: &Operator, order: &AgentRun, agent: Result<InfraAgent
     let validated = Arc::new(maker.make(governing.clone())?);
     connection.admit(&governing.environment, &validated).await.map_err(|error| error.to_string())?;
     let credentials = connection.credentials(&governing.environment).await.map_err(|error| error.to_string())?;
-    let key = match &validated.model.key {
+    let key = match validated.model.secret() {
         Some(SecretKey { secret, key }) => {
             let (home, model) = (connection.operator_namespace.as_str(), validated.model.id());
             Some(secrets::of_model(&connection.client, home, secret, key, &model).await.map_err(|error| error.to_string())?)
@@ -214,8 +220,13 @@ async fn prepare(operator: &Operator, order: &AgentRun, agent: Result<InfraAgent
         None => None,
     };
     let redactor = connection.redactor(credentials.values().into_iter().chain(key.clone()));
-    let endpoint = validated.model.endpoint(key).map_err(|error| error.to_string())?;
-    let provider = Provider::connect(&validated.model.provider, &validated.model.model, &endpoint).map_err(|error| error.to_string())?;
+    let provider = match validated.model.unavailable() {
+        Some(why) => Provider::Unavailable(why),
+        None => {
+            let endpoint = validated.model.endpoint(key).map_err(|error| error.to_string())?;
+            Provider::connect(&validated.model.provider, &validated.model.model, &endpoint).map_err(|error| error.to_string())?
+        }
+    };
     Ok(Ready { validated, governing, maker, reader, components, credentials, provider, redactor })
 }
 

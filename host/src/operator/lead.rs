@@ -98,8 +98,9 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         tracing::error!("a watch ended before its cache was full");
         return;
     }
+    let looked_after = |agent: &Arc<InfraAgent>| operator.settings.watches(agent.metadata.namespace.as_deref().unwrap_or_default());
     // What an active run may use is not known before its agent is looked at; until then its own token budget stands for it.
-    let active = caches.agents.state().into_iter().filter_map(|agent| {
+    let active = caches.agents.state().into_iter().filter(looked_after).filter_map(|agent| {
         let uid = agent.status.as_ref()?.active_run.as_ref()?.uid.clone();
         let tokens = u64::try_from(agent.spec.model.token_budget).unwrap_or(0);
         Some((uid, agent.namespace().unwrap_or_default(), Spent { tokens, nanos: 0 }))

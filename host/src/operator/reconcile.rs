@@ -1,11 +1,11 @@
 //! One look at one agent: what is over is settled, what is lost is closed, what was ordered is made a run, what waits is assigned, and all of it is said in the
 //! agent's status. Every write bears the version that the decision was made on; a conflict means to look again.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use infraagent_api::{
     AgentRun, AgentRunSpec, InfraAgent, LABEL_AGENT, ObjectMeta,
-    agent::{AgentPhase, InfraAgentStatus, RunRef},
+    agent::{AgentPhase, InfraAgentStatus, ReportRule, RunRef},
     run::{AgentRunStatus, Holder, RECORD_VERSION, RunPhase, RunTrigger},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -109,10 +109,8 @@ impl<'a> Look<'a> {
     async fn go(mut self) -> Result<Action, Error> {
         self.take_orders().await?;
         let assessment = self.assess().await;
-        let active = self.settle_active(resting(&assessment)).await?;
-        if active.is_none() {
-            self.assign_next(&assessment).await?;
-        }
+        self.settle_active(resting(&assessment)).await?;
+        self.assign_next(&assessment).await?;
         let mut status = self.status();
         self.say(&mut status, assessment).await;
         self.write(status).await?;
@@ -216,9 +214,9 @@ impl<'a> Look<'a> {
         assessment
     }
 
-    /// The active run, if it goes on. If it is over its end is written into the agent's status; if its replica is gone it is closed first.
-    async fn settle_active(&mut self, free: AgentPhase) -> Result<Option<()>, Error> {
-        let Some(active) = self.status().active_run else { return Ok(None) };
+    /// Looks at the active run. If it is over its end is written into the agent's status; if its replica is gone it is closed first.
+    async fn settle_active(&mut self, free: AgentPhase) -> Result<(), Error> {
+        let Some(active) = self.status().active_run else { return Ok(()) };
         let cached = self.leader.caches.runs.get(&ObjectRef::new(&active.name).within(&self.namespace));
         let run = match cached.filter(|run| run.metadata.uid.as_ref() == Some(&active.uid)) {
             Some(run) => Some((*run).clone()),
@@ -227,24 +225,41 @@ impl<'a> Look<'a> {
         };
         let Some(run) = run else {
             tracing::warn!(run = active.name, "the active run was deleted");
-            self.release(None, free).await?;
-            return Ok(None);
+            return self.release(None, free).await;
         };
         let status = run.status.clone().unwrap_or_default();
         if status.phase.is_some_and(RunPhase::is_terminal) {
-            self.release(Some(&run), free).await?;
-            return Ok(None);
+            return self.release(Some(&run), free).await;
         }
         match &status.holder {
             None => self.hand_over(&run).await?,
+            // Nothing of it has begun, and its replica cannot begin it any more: it has lost nothing but time.
+            Some(holder) if self.leader.replicas.is_dead(holder) && status.phase.unwrap_or_default() == RunPhase::Pending => {
+                self.hand_over(&run).await?;
+            }
             Some(holder) if self.leader.replicas.is_dead(holder) => {
                 let verdict = Verdict::new("Interrupted", format!("the replica `{}` that executed it is gone", holder.lease));
                 close::close(&self.leader.operator, Some(&self.agent), &run, &verdict).await?;
+                self.tell(&run, &verdict).await;
                 self.look_again(Duration::from_millis(50));
             }
             Some(_) => {}
         }
-        Ok(Some(()))
+        Ok(())
+    }
+
+    /// Tells people that a run failed that nobody else can tell about, as the agent's `reporting.onFailure` says.
+    async fn tell(&self, run: &AgentRun, verdict: &Verdict) {
+        let type_ = match self.agent.spec.reporting.on_failure {
+            ReportRule::Silent | ReportRule::Log => return,
+            ReportRule::Notify => EventType::Normal,
+            ReportRule::Escalate => EventType::Warning,
+        };
+        let note = Some(format!("run {} failed: {}", run.name_any(), verdict.message));
+        let event = Event { type_, reason: "RunFailed".to_owned(), note, action: "Run".to_owned(), secondary: None };
+        if let Err(error) = self.leader.recorder.publish(&event, &self.agent.object_ref(&())).await {
+            tracing::warn!(%error, agent = self.name, "an Event could not be sent");
+        }
     }
 
     /// The agent is free again, which its phase says at once, and what the run was is counted.
@@ -283,15 +298,19 @@ impl<'a> Look<'a> {
         self.create(&format!("{first}-r{attempt}"), run.spec.trigger, Some(first), attempt).await
     }
 
-    /// Assigns the run that is next, and says of the others what they wait for.
+    /// Assigns the run that is next if the agent is free, and says of the others what they wait for.
     async fn assign_next(&mut self, assessment: &Assessment) -> Result<(), Error> {
         let name = self.name.clone();
+        let active = self.status().active_run.map(|active| active.uid);
         let of_agent = self.leader.caches.runs.state_filter(|run| {
-            run.spec.agent_ref == name && run.namespace().as_deref() == Some(self.namespace.as_str()) && assign::is_waiting(run)
+            run.spec.agent_ref == name
+                && run.namespace().as_deref() == Some(self.namespace.as_str())
+                && assign::is_waiting(run)
+                && (active.is_none() || run.metadata.uid != active)
         });
         let (pause, elapsed) = (self.leader.operator.settings.retry_pause, self.leader.operator.clock.elapsed());
         let waiting = of_agent.into_iter().map(|run| (Arc::clone(&run), self.leader.waiting.waited(&run, elapsed))).collect();
-        for next in assign::next(&self.agent, waiting, pause) {
+        for next in assign::next(&self.agent, waiting, active.is_some(), pause) {
             match next {
                 Next::End(run, verdict) => {
                     let uid = run.uid().unwrap_or_default();
@@ -376,7 +395,8 @@ impl<'a> Look<'a> {
         let mut run = run.clone();
         let status = run.status.get_or_insert_default();
         status.phase = Some(RunPhase::Pending);
-        status.holder = Some(Holder { lease: replica.name.clone(), uid: replica.uid, epoch: 1 });
+        let epoch = status.holder.as_ref().map_or(0, |before| before.epoch).saturating_add(1);
+        status.holder = Some(Holder { lease: replica.name.clone(), uid: replica.uid, epoch });
         if status.sequence.is_none() {
             status.sequence = Some(before.run_count.saturating_add(1));
             status.previous = previous;
@@ -459,12 +479,21 @@ fn passes(record: &AgentRunStatus) -> bool {
 pub(super) async fn orphans(leader: Arc<Leader>) {
     loop {
         super::lead::after(ASK_AGAIN.min(leader.operator.settings.timings.lease)).await;
+        leader.free_what_nobody_frees();
         for run in leader.caches.runs.state() {
             let namespace = run.namespace().unwrap_or_default();
+            if !leader.watches(&namespace) || run.spec.record_version > RECORD_VERSION {
+                continue;
+            }
             let agent = ObjectRef::<InfraAgent>::new(&run.spec.agent_ref).within(&namespace);
             let held = run.status.as_ref().and_then(|status| status.holder.clone());
             let lost = held.as_ref().is_some_and(|holder| leader.replicas.is_dead(holder));
-            if leader.caches.agents.get(&agent).is_some() || !leader.watches(&namespace) || (held.is_some() && !lost) {
+            if leader.caches.agents.get(&agent).is_some() || (held.is_some() && !lost) {
+                continue;
+            }
+            // The two caches are not filled at the same moment: the agent may be there by now.
+            let agents = Api::<InfraAgent>::namespaced(leader.operator.connection.client.clone(), &namespace);
+            if !matches!(agents.get_metadata_opt(&run.spec.agent_ref).await, Ok(None)) {
                 continue;
             }
             let verdict = match lost {
@@ -492,9 +521,19 @@ fn stem(name: &str) -> String {
 }
 
 impl Leader {
+    /// An agent that was deleted while it was busy frees no slot.
+    fn free_what_nobody_frees(&self) {
+        let runs: HashSet<String> = self.caches.runs.state().iter().filter_map(|run| run.uid()).collect();
+        let agents = self.caches.agents.state();
+        let busy: HashSet<&str> =
+            agents.iter().filter_map(|agent| Some(agent.status.as_ref()?.active_run.as_ref()?.uid.as_str())).collect();
+        for waiting in self.slots.keep(|uid| runs.contains(uid) || busy.contains(uid)) {
+            let _ = self.wake.send(waiting);
+        }
+    }
+
     /// Whether agents of this namespace are looked after.
     pub(super) fn watches(&self, namespace: &str) -> bool {
-        let namespaces = &self.operator.settings.namespaces;
-        namespaces.is_empty() || namespaces.iter().any(|watched| watched == namespace)
+        self.operator.settings.watches(namespace)
     }
 }

@@ -37,6 +37,8 @@ struct Replica {
     name: String,
     version: String,
     silent: Duration,
+    /// It was seen to renew its Lease: what the first look shows may be of the dead.
+    heard: bool,
     /// It exists, and takes runs.
     serves: bool,
     record_version: i32,
@@ -57,11 +59,14 @@ impl Replicas {
         let serves = annotation(DRAINING).is_none() && metadata.deletion_timestamp.is_none();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let renewed = state.known.get(&uid).is_none_or(|known| known.version != version);
-        let silent = match state.known.get(&uid) {
-            Some(known) if !renewed => known.silent,
-            Some(_) | None => Duration::ZERO,
+        let (silent, heard) = match state.known.get(&uid) {
+            Some(known) if !renewed => (known.silent, known.heard),
+            // A holder of runs whose Lease was not seen before has no version.
+            Some(known) => (Duration::ZERO, !known.version.is_empty()),
+            None => (Duration::ZERO, false),
         };
-        state.known.insert(uid.clone(), Replica { name, version, silent, serves, record_version });
+        let heard = heard || uid == self.own.uid;
+        state.known.insert(uid.clone(), Replica { name, version, silent, heard, serves, record_version });
         if uid == self.own.uid && renewed { self.count(&mut state, now) } else { Vec::new() }
     }
 
@@ -89,17 +94,18 @@ impl Replicas {
             name: holder.lease.clone(),
             version: String::new(),
             silent: Duration::ZERO,
+            heard: false,
             serves: false,
             record_version: 0,
         });
         holder.uid != self.own.uid && replica.silent >= self.timings.silence()
     }
 
-    /// The replica that takes the next run: of those that serve and know this layout of the record, the one that `load` says holds the fewest runs.
+    /// The replica that takes the next run: of those that serve, were heard of and know this layout of the record, the one that `load` says holds the fewest runs.
     pub(super) fn choose(&self, record_version: i32, load: impl Fn(&str) -> usize) -> Option<LeaseRef> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // One that missed two renewals is not trusted with more.
-        let fresh = |replica: &Replica| replica.silent <= self.timings.renewal() * 2;
+        let fresh = |replica: &Replica| replica.heard && replica.silent <= self.timings.renewal() * 2;
         let candidates =
             state.known.iter().filter(|(_, replica)| replica.serves && replica.record_version >= record_version && fresh(replica));
         candidates.min_by_key(|(uid, _)| load(uid)).map(|(uid, replica)| LeaseRef { name: replica.name.clone(), uid: uid.clone() })
@@ -230,8 +236,10 @@ mod tests {
         replicas.seen(&lease("own", 1), SECOND);
         replicas.seen(&lease("other", 1), SECOND);
         let load = |uid: &str| if uid == "own" { 3 } else { 2 };
+        assert_eq!(replicas.choose(1, load).unwrap().uid, "own", "the other one may be dead since before this leader began");
+        replicas.seen(&lease("other", 2), SECOND);
         assert_eq!(replicas.choose(1, load).unwrap().uid, "other");
-        let mut draining = lease("other", 2);
+        let mut draining = lease("other", 3);
         draining.metadata.annotations = Some([(DRAINING.to_owned(), "true".to_owned())].into());
         replicas.seen(&draining, SECOND);
         assert_eq!(replicas.choose(1, load).unwrap().uid, "own");

@@ -17,6 +17,13 @@ pub struct Settings {
     pub timings: Timings,
 }
 
+impl Settings {
+    /// Whether agents of this namespace are looked after.
+    pub fn watches(&self, namespace: &str) -> bool {
+        self.namespaces.is_empty() || self.namespaces.iter().any(|watched| watched == namespace)
+    }
+}
+
 /// How long things take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timings {

@@ -73,6 +73,19 @@ impl Slots {
         state.waiting.values().take(free).cloned().collect()
     }
 
+    /// Frees the slots of all runs but these, and forgets those that waited. Returns the agents that may go on now.
+    pub(super) fn keep(&self, is_active: impl Fn(&str) -> bool) -> Vec<ObjectRef<InfraAgent>> {
+        let mut state = self.lock();
+        let before = (state.taken.len(), state.waiting.len());
+        state.taken.retain(|uid, _| is_active(uid));
+        state.waiting.retain(|(_, uid), _| is_active(uid));
+        if before == (state.taken.len(), state.waiting.len()) {
+            return Vec::new();
+        }
+        let free = self.most.saturating_sub(state.taken.len());
+        state.waiting.values().take(free).cloned().collect()
+    }
+
     /// The run waits for something else than a slot: it stands in nobody's way.
     pub(super) fn step_aside(&self, uid: &str) {
         self.lock().waiting.retain(|(_, waiting), _| waiting != uid);
@@ -107,6 +120,17 @@ mod tests {
         assert!(slots.take("b", at(2), &agent("b"), Spent::default()));
         assert_eq!(slots.free("b"), [agent("c")]);
         assert_eq!(slots.free("b"), [], "nothing is freed twice");
+    }
+
+    #[test]
+    fn a_slot_and_a_place_in_the_queue_that_nobody_gives_back_are_found() {
+        let there = |uid: &str| (uid.to_owned(), "agents".to_owned(), Spent::default());
+        let slots = Slots::new(2, [there("gone"), there("there")]);
+        assert!(!slots.take("gone-too", at(1), &agent("gone"), Spent::default()));
+        assert!(!slots.take("a", at(2), &agent("a"), Spent::default()));
+        assert_eq!(slots.keep(|_| true), []);
+        assert_eq!(slots.keep(|uid| uid == "there" || uid == "a"), [agent("a")]);
+        assert!(slots.take("a", at(2), &agent("a"), Spent::default()));
     }
 
     #[test]

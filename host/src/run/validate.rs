@@ -23,6 +23,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use infraagent_api::{
     AgentEnvironment, InfraAgent, InfraAgentPolicy, ModelTierConfig,
     agent::{EscalationTarget, Observability, OnTimeout, Reporting},
+    model_tier::AuthKind,
     names::{self, Mode},
 };
 use infraagent_guard::{
@@ -204,8 +205,8 @@ pub struct Model {
     pub model: String,
     /// Base URL of the provider's API, if it is not the provider's own.
     pub url: Option<String>,
-    /// Where the API key is; None: requests carry none.
-    pub key: Option<SecretKey>,
+    /// How requests are authenticated.
+    pub auth: ModelAuth,
     /// What it costs, if that is known.
     pub prices: Option<Prices>,
 }
@@ -216,10 +217,39 @@ impl Model {
         format!("{}/{}", self.provider, self.model)
     }
 
+    /// Where the API key is; None: requests carry none.
+    pub fn secret(&self) -> Option<&SecretKey> {
+        match &self.auth {
+            ModelAuth::Key(secret) => Some(secret),
+            ModelAuth::None | ModelAuth::Unsupported(_) => None,
+        }
+    }
+
+    /// Why it cannot be asked at all, if so.
+    pub fn unavailable(&self) -> Option<String> {
+        match &self.auth {
+            ModelAuth::Unsupported(kind) => {
+                Some(format!("`{}` asks for authentication by `{kind}`, which is not supported yet: use `apiKey` or `none`", self.id()))
+            }
+            ModelAuth::None | ModelAuth::Key(_) => None,
+        }
+    }
+
     /// The provider's API, with the key that belongs to it.
     pub fn endpoint(&self, key: Option<SecretString>) -> Result<Endpoint, InvalidEndpoint> {
         Endpoint::new(&self.provider, self.url.as_deref(), key)
     }
+}
+
+/// How requests to a model are authenticated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelAuth {
+    /// Not at all.
+    None,
+    /// By a key from a Secret.
+    Key(SecretKey),
+    /// In a way that does not exist yet, so no request is made: a request without credentials is not what was asked for.
+    Unsupported(AuthKind),
 }
 
 /// Where a secret value is: in the operator's namespace.

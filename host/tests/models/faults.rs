@@ -10,13 +10,13 @@ use crate::support::{KEY, PACE, PROVIDERS, all_were_fine, ask, provider, questio
 
 fn faults(faults: impl IntoIterator<Item = Fault>) -> Script {
     let steps = faults.into_iter().map(Step::Fault).chain([Step::Reply(Reply::says("At last."))]);
-    Script { steps: steps.collect() }
+    Script { steps: steps.collect(), ..Script::default() }
 }
 
 fn transport(error: Error) -> transport::Error {
     match error {
         Error::Transport(error) => error,
-        Error::Replay(_) | Error::BadReply(_) => panic!("{error}"),
+        Error::Replay(_) | Error::BadReply(_) | Error::Unavailable(_) => panic!("{error}"),
     }
 }
 

@@ -218,12 +218,18 @@ fn a_model_that_cannot_be_asked_fails_the_run_and_says_why() {
     assert!(text.contains("the model could not be asked") && text.contains("answered 401"), "{text}");
     assert!(!text.contains("canary") && !error(&output).contains("canary"));
 
-    for (auth, word) in
-        [("oauth", "`oauth` is not supported yet"), ("custom", "`custom` is not supported yet"), ("serviceAccount", "not supported")]
-    {
-        let output = Site::new("anthropic", None, &format!("{{ type: {auth}, secretRef: llm }}")).run(&["--api-key-env", "THE_KEY"]);
-        assert_eq!(output.status.code(), Some(2));
-        assert!(error(&output).contains("spec.tiers[0].auth.type") && error(&output).contains(word), "{}", error(&output));
+    for auth in ["oauth", "custom", "serviceAccount"] {
+        // Somebody listens who would answer anybody.
+        let open = ModelServer::start(Script::replies([Reply::says("Done.")])).unwrap();
+        let output = Site::new("anthropic", Some(&open.url()), &format!("{{ type: {auth}, secretRef: llm }}")).run(&[]);
+        assert_eq!(output.status.code(), Some(1), "{}", error(&output));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(
+            text.contains("the model could not be asked: unavailable: ") && text.contains(&format!("authentication by `{auth}`")),
+            "{text}"
+        );
+        assert!(text.contains(&format!("ModelTierConfig spec.tiers[0].auth.type: {auth}")), "{text}");
+        assert_eq!(open.seen(), [], "nobody was asked without the credentials that were asked for");
     }
     let output = Site::new("somebody-else", None, "{ type: none }").run(&[]);
     assert!(error(&output).contains("spec.tiers[0].endpoint") && error(&output).contains("no address of its own"), "{}", error(&output));

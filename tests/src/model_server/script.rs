@@ -5,7 +5,7 @@ use std::{io, path::Path, time::Duration};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Fault;
+use super::{Fault, Gate};
 
 /// Steps, one for each request that is accepted.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Script {
 pub enum Step {
     /// An answer.
     Reply(Reply),
+    /// An answer that is given when the gate lets it through.
+    Held(Gate, Reply),
     /// Something else.
     Fault(Fault),
 }
@@ -134,6 +136,11 @@ impl Script {
     /// The same, with time to think before each reply.
     pub fn slow(self, pause: Duration) -> Self {
         Self { pause, ..self }
+    }
+
+    /// Replies that each wait at the gate.
+    pub fn held(gate: &Gate, replies: impl IntoIterator<Item = Reply>) -> Self {
+        Self { steps: replies.into_iter().map(|reply| Step::Held(gate.clone(), reply)).collect(), ..Self::default() }
     }
 
     /// From YAML or JSON.

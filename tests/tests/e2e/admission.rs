@@ -1,6 +1,6 @@
 //! The admission policies of `deploy/`: walls that hold even for who was granted too much, each with a neighbour who passes.
 
-use infraagent_api::AgentRun;
+use infraagent_api::{AgentEnvironment, AgentRun, InfraAgent, InfraAgentPolicy};
 use infraagent_tests::{OPERATOR, apply, client_of, control_plane, control_plane_with_controllers, documents, eventually};
 use k8s_openapi::{
     api::{
@@ -12,7 +12,7 @@ use k8s_openapi::{
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
-    Api, Error,
+    Api, Client, Error,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
@@ -74,11 +74,119 @@ async fn only_who_may_record_writes_and_deletes_records() {
     let forger = &forger;
     eventually("the grant", || async move { forger.patch_status("two", &PatchParams::default(), &running()).await.ok() }).await;
     refusal(forger.patch_status("one", &PatchParams::default(), &running()).await);
-    forger.delete("two", &DeleteParams::default()).await.unwrap();
+    ends(forger, "two").await;
 
     let operator = runs(&operator).await;
     operator.patch_status("one", &PatchParams::default(), &running()).await.unwrap();
-    operator.delete("one", &DeleteParams::default()).await.unwrap();
+    ends(&operator, "one").await;
+}
+
+/// A record is deleted once it is final, and no sooner, also by who may write it.
+async fn ends(recorder: &Api<AgentRun>, name: &str) {
+    let said = refusal(recorder.delete(name, &DeleteParams::default()).await);
+    assert!(said.contains("has not ended"), "{said}");
+    let ended = Patch::Merge(json!({"status": {"phase": "Failed"}}));
+    recorder.patch_status(name, &PatchParams::default(), &ended).await.unwrap();
+    recorder.delete(name, &DeleteParams::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_made_by_hand_is_a_manual_one_under_a_name_of_its_own() {
+    let plane = control_plane();
+    let (operator, namespace) = enrolled(plane, "by-hand").await;
+    let create = json!([{"apiGroups": ["core.infraagent.io"], "resources": ["agentruns"], "verbs": ["create", "delete"]}]);
+    grant(plane, &namespace, "member", create).await;
+    let runs = async |kubeconfig: &std::path::Path| Api::<AgentRun>::namespaced(client_of(kubeconfig).await, &namespace);
+    let member = runs(&plane.kubeconfig_for(&namespace, "member").await).await;
+    let operator = runs(&operator).await;
+    let make = async |who: &Api<AgentRun>, name: &str, changes: Value| {
+        let mut run = serde_json::to_value(run(name)).unwrap();
+        for (key, value) in changes.as_object().unwrap() {
+            run["spec"][key] = value.clone();
+        }
+        who.create(&PostParams::default(), &serde_json::from_value(run).unwrap()).await
+    };
+    for (name, changes, why) in [
+        ("a", json!({"trigger": "scheduled"}), "spec.trigger"),
+        ("b", json!({"trigger": "event"}), "spec.trigger"),
+        ("c", json!({"trigger": "approval", "approvalRef": "x"}), "spec.approvalRef"),
+        ("d", json!({"approvalRef": "x"}), "spec.approvalRef"),
+        ("e", json!({"retryOf": "first"}), "no retry"),
+        ("f", json!({"retryOf": "first", "attempt": 3}), "no retry"),
+        ("forge-1a2b3c4d-29733120", json!({}), "operator's"),
+        ("forge-1a2b3c4d-0f9e8d7c", json!({}), "operator's"),
+        ("first-r2", json!({}), "operator's"),
+    ] {
+        let said = refusal(make(&member, name, changes.clone()).await);
+        assert!(said.contains(why), "{name}: {said}");
+        make(&operator, name, changes).await.unwrap();
+    }
+    for (name, changes) in [
+        ("look-at-checkout", json!({"trigger": "manual"})),
+        ("again", json!({"attempt": 1, "mode": "shadow", "modelUsed": "anthropic/claude-sonnet-4-5"})),
+        ("forge-2026", json!({})),
+    ] {
+        make(&member, name, changes).await.unwrap();
+    }
+    let mut unnamed = run("");
+    (unnamed.metadata.name, unnamed.metadata.generate_name) = (None, Some("forge-".to_owned()));
+    let made = member.create(&PostParams::default(), &unnamed).await.unwrap();
+    assert!(made.metadata.name.is_some_and(|name| name.starts_with("forge-")));
+}
+
+#[tokio::test]
+async fn the_operator_and_its_agents_do_not_write_what_bounds_them() {
+    let plane = control_plane();
+    let (operator, namespace) = enrolled(plane, "bounds").await;
+    let admin = plane.admin().await;
+    let document = |kind: &str, name: &str, spec: Value| {
+        let metadata = match kind {
+            "InfraAgentPolicy" => json!({"name": name}),
+            _ => json!({"name": name, "namespace": namespace}),
+        };
+        json!({"apiVersion": infraagent_api::API_VERSION, "kind": kind, "metadata": metadata, "spec": spec})
+    };
+    let agent = document(
+        "InfraAgent",
+        "forge",
+        json!({"description": "Forges.", "schedule": {}, "guardrails": {"autonomy": "observe"}, "environmentRef": "lab",
+            "skills": [{"name": "hello-world"}], "model": {}}),
+    );
+    let policy = document("InfraAgentPolicy", &namespace, json!({"maxAutonomy": "observe"}));
+    for document in [&agent, &policy, &document("AgentEnvironment", "lab", json!({"namespaces": {"apps": [namespace]}}))] {
+        apply(&admin, document).await.unwrap();
+    }
+    // The role lets it take the annotation away, and so change everything else, but for the policy.
+    let own = Api::<InfraAgent>::namespaced(client_of(&operator).await, &namespace);
+    let patch = async |body: Value| own.patch("forge", &PatchParams::default(), &Patch::Merge(body)).await;
+    let said = refusal(patch(json!({"spec": {"guardrails": {"autonomy": "automate-destructive"}}})).await);
+    assert!(said.contains("infraagent-documents"), "{said}");
+    refusal(patch(json!({"spec": {"serviceAccountName": "default"}})).await);
+    patch(json!({"metadata": {"annotations": {"infraagent.io/run-now": null}}})).await.unwrap();
+    own.patch_status("forge", &PatchParams::default(), &Patch::Merge(json!({"status": {"phase": "Ready"}}))).await.unwrap_err();
+    let mut seen = own.get("forge").await.unwrap();
+    seen.status.get_or_insert_default().run_count = 1;
+    own.replace_status("forge", &PostParams::default(), &seen).await.unwrap();
+
+    // With every right there is.
+    for (user, groups) in [
+        (account(OPERATOR.0, OPERATOR.1), ["system:masters", "system:authenticated"]),
+        (account(&namespace, "infraagent-forge"), ["system:masters", "system:authenticated"]),
+        (account(&namespace, "courier"), ["system:masters", AGENTS]),
+    ] {
+        let client = client_of(&plane.kubeconfig_as(&user, &groups)).await;
+        let policies = Api::<InfraAgentPolicy>::all(client.clone());
+        refusal(policies.delete(&namespace, &DeleteParams::default()).await);
+        let relaxed = Patch::Merge(json!({"spec": {"maxAutonomy": "automate-destructive"}}));
+        refusal(policies.patch(&namespace, &PatchParams::default(), &relaxed).await);
+        let made: InfraAgentPolicy = serde_json::from_value(json!({"metadata": {"name": user.rsplit(':').next()}, "spec": {}})).unwrap();
+        refusal(policies.create(&PostParams::default(), &made).await);
+        let environments = Api::<AgentEnvironment>::namespaced(client, &namespace);
+        let wider = Patch::Merge(json!({"spec": {"namespaces": {"apps": ["kube-system"]}}}));
+        refusal(environments.patch("lab", &PatchParams::default(), &wider).await);
+    }
+    let person = client_of(&plane.kubeconfig_as("person", &["system:masters"])).await;
+    Api::<InfraAgentPolicy>::all(person).delete(&namespace, &DeleteParams::default()).await.unwrap();
 }
 
 fn with_name(mut body: Value, name: &str) -> Value {
@@ -114,11 +222,23 @@ async fn the_api_server_has_no_doubt_about_an_expression() {
         ours.iter().all(is_checked).then_some(ours)
     })
     .await;
-    assert_eq!(checked.len(), documents("deploy/admission.yaml").len() / 2);
+    let installed =
+        documents("deploy/admission.yaml").into_iter().filter(|document| document["kind"] == "ValidatingAdmissionPolicy").count();
+    assert_eq!(checked.len(), installed);
     for policy in checked {
         let warnings = policy.status.unwrap().type_checking.and_then(|checking| checking.expression_warnings);
         assert_eq!(warnings, None, "{:?}", policy.metadata.name);
     }
+}
+
+/// Binds an account to a ClusterRole.
+pub(crate) async fn bind(admin: &Client, binding: &str, labels: Value, role: &str, namespace: &str, account: &str) {
+    let document = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": binding, "labels": labels},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+    });
+    apply(admin, &document).await.unwrap();
 }
 
 fn stateful_set(namespace: &str, name: &str, retention: Value) -> Value {
@@ -152,22 +272,25 @@ async fn the_operator_and_its_agents_delete_nothing_that_holds_data_whatever_the
 
     // Administrators of the cluster, but for who they are.
     for name in ["infraagent-forge", "bystander"] {
-        let binding = json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": format!("{namespace}-{name}")},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace}],
-        });
-        apply(&admin, &binding).await.unwrap();
+        bind(&admin, &format!("{namespace}-{name}"), json!({}), "cluster-admin", &namespace, name).await;
     }
+    // The operator of somebody who gave it another name, in another namespace.
+    bind(&admin, &format!("{namespace}-operator"), json!({"infraagent.io/operator": "true"}), "infraagent", &namespace, "keeper").await;
     let agent = acting(&operator, &account(&namespace, "infraagent-forge"), &[AGENTS], &[]).await;
-    // The operator's account serves other tests too, so it is not granted more: somebody with its name and group is.
-    let groups = ["system:serviceaccounts:infraagent-system", "system:masters"];
-    let operator = client_of(&plane.kubeconfig_as(&account(OPERATOR.0, OPERATOR.1), &groups)).await;
+    // An operator that leaves out the group, or a thief of the account's token.
+    let ungrouped = client_of(&plane.kubeconfig_for(&namespace, "infraagent-forge").await).await;
+    // The operator's account serves other tests too, so it is not granted more: somebody with its name is.
+    let master = async |user: &str, groups: &[&str]| client_of(&plane.kubeconfig_as(user, &[groups, &["system:masters"]].concat())).await;
+    let operator = master(&account(OPERATOR.0, OPERATOR.1), &[]).await;
+    let (keeper, courier) = (master(&account(&namespace, "keeper"), &[]).await, master(&account(&namespace, "courier"), &[AGENTS]).await);
     let bystander = client_of(&plane.kubeconfig_for(&namespace, "bystander").await).await;
 
     let delete = &DeleteParams::default();
     let crd = "agentruns.core.infraagent.io";
-    for client in [&agent, &operator] {
+    let claims = &Api::<PersistentVolumeClaim>::namespaced(keeper.clone(), &namespace);
+    let dry = &DeleteParams::default().dry_run();
+    eventually("the binding of the other operator", || async move { claims.delete("data", dry).await.is_err().then_some(()) }).await;
+    for client in [&agent, &ungrouped, &courier, &operator, &keeper] {
         let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), &namespace);
         refusal(claims.delete("data", delete).await);
         refusal(claims.delete_collection(delete, &ListParams::default()).await);

@@ -108,11 +108,28 @@ async fn the_operator_acts_as_nobody_but_its_agents() {
         ("itself", account(OPERATOR.0, OPERATOR.1), &[AGENTS], &[]),
         ("a controller", account("kube-system", "generic-garbage-collector"), &[AGENTS], &[]),
         ("a person", "admin".to_owned(), &[AGENTS], &[]),
+        ("a node", "system:node:node-1".to_owned(), &[AGENTS], &[]),
+        ("nobody", "system:anonymous".to_owned(), &[AGENTS], &[]),
+        ("an account by a name that says nothing", "infraagent-forge".to_owned(), &[AGENTS], &[]),
+        ("the agent as the operator's neighbour", agent.clone(), &[AGENTS, "system:serviceaccounts:infraagent-system"], &[]),
+        ("the agent as a node", agent.clone(), &["system:nodes"], &[]),
         ("the agent as an administrator", agent.clone(), &[AGENTS, "system:masters"], &[]),
         ("the agent in a group of accounts", agent.clone(), &[AGENTS, "system:serviceaccounts"], &[]),
         ("the agent with another key", agent.clone(), &[AGENTS], &[("scopes", "all")]),
     ] {
         assert_eq!(attempt(&user, groups, extra).await, 403, "{what}");
+    }
+    // Headers that belong to nobody.
+    let client = client_of(&operator).await;
+    for headers in [
+        [("Impersonate-Group", AGENTS), ("Accept", "*/*")],
+        [("Impersonate-Group", "system:masters"), ("Accept", "*/*")],
+        [("Impersonate-Uid", "4711"), ("Accept", "*/*")],
+        [("Impersonate-User", agent.as_str()), ("Impersonate-Uid", "4711")],
+    ] {
+        let request = headers.iter().fold(http::Request::get("/apis"), |request, (key, value)| request.header(*key, *value));
+        let answer = code(client.request::<Value>(request.body(Vec::new()).unwrap()).await);
+        assert!(answer >= 400, "{headers:?}: {answer}");
     }
 }
 

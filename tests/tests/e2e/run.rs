@@ -1,214 +1,16 @@
 //! `infraagent run --kubeconfig`: an agent of the cluster, a skill component, a replayed conversation, the operator's own rights, and an API server whose
 //! audit log says what really happened.
 
-use std::{
-    path::PathBuf,
-    process::{Output, Stdio},
-};
-
-use infraagent_api::{AgentRun, run::RunPhase};
-use infraagent_tests::{ControlPlane, OPERATOR, apply, binary, control_plane_with_controllers, eventually, skill};
+use infraagent_api::run::RunPhase;
+use infraagent_tests::OPERATOR;
 use k8s_openapi::api::{apps::v1::Deployment, events::v1::Event};
 use kube::{
-    Api, Client,
+    Api,
     api::{ListParams, Patch, PatchParams},
 };
-use serde_json::{Value, json};
-use tokio::process::{Child, Command};
+use serde_json::json;
 
-/// A namespace with an agent `forge`, its environment, its ServiceAccount and a Deployment `web` whose pods never run, so that a restart is waited for.
-struct Lab {
-    plane: &'static ControlPlane,
-    namespace: String,
-    client: Client,
-    operator: PathBuf,
-    folder: tempfile::TempDir,
-}
-
-impl Lab {
-    async fn new() -> Self {
-        let plane = control_plane_with_controllers();
-        plane.install_operator().await;
-        let namespace = plane.namespace("run").await;
-        plane.enroll(&namespace, &["infraagent-forge"]).await;
-        let operator = plane.kubeconfig_for(OPERATOR.0, OPERATOR.1).await;
-        let lab = Self { plane, client: plane.admin().await, operator, folder: tempfile::tempdir().unwrap(), namespace };
-        lab.apply(json!({
-            "apiVersion": "core.infraagent.io/v1alpha1", "kind": "ModelTierConfig", "metadata": {"name": "default"},
-            "spec": {"tiers": [{"tier": "standard", "provider": "anthropic", "model": "claude-sonnet-4-5"}]},
-        }))
-        .await;
-        lab.apply(lab.policy(json!({"maxAutonomy": "automate-safe"}))).await;
-        lab.apply(lab.environment(json!({}))).await;
-        lab.apply(lab.agent(json!({}))).await;
-        lab.allow(&["get", "list", "patch"]).await;
-        lab.apply(lab.object("apps/v1", "Deployment", "web", json!({
-            "replicas": 1, "selector": {"matchLabels": {"app": "web"}},
-            "template": {
-                "metadata": {"labels": {"app": "web"}, "annotations": {"note": "canary-annotation-4711"}},
-                "spec": {"containers": [{"name": "web", "image": "web:1", "env": [{"name": "DSN", "value": "canary-environment-4711"}]}]},
-            },
-        })))
-        .await;
-        lab
-    }
-
-    fn object(&self, version: &str, kind: &str, name: &str, spec: Value) -> Value {
-        json!({"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": self.namespace}, "spec": spec})
-    }
-
-    /// A policy for this namespace alone.
-    fn policy(&self, mut spec: Value) -> Value {
-        spec["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": self.namespace}});
-        json!({"apiVersion": "core.infraagent.io/v1alpha1", "kind": "InfraAgentPolicy", "metadata": {"name": self.namespace}, "spec": spec})
-    }
-
-    fn environment(&self, changes: Value) -> Value {
-        let spec = with(json!({"namespaces": {"apps": [self.namespace]}}), changes);
-        self.object("core.infraagent.io/v1alpha1", "AgentEnvironment", "lab", spec)
-    }
-
-    fn agent(&self, changes: Value) -> Value {
-        let spec = json!({
-            "description": "Looks after rollouts.", "schedule": {}, "model": {"tier": "standard", "timeout": "90s"},
-            "skills": [{"name": "deployment-pipeline"}], "guardrails": {"autonomy": "automate-safe"}, "environmentRef": "lab",
-            "reporting": {"onSuccess": "notify", "onFailure": "escalate", "onFinding": "log"},
-        });
-        self.object("core.infraagent.io/v1alpha1", "InfraAgent", "forge", with(spec, changes))
-    }
-
-    async fn apply(&self, document: Value) {
-        apply(&self.client, &document).await.unwrap_or_else(|error| panic!("{document}: {error}"));
-    }
-
-    /// What the agent's ServiceAccount may do with workloads.
-    async fn allow(&self, verbs: &[&str]) {
-        let api = "rbac.authorization.k8s.io";
-        let read = json!({"apiGroups": ["", "events.k8s.io"], "resources": ["pods", "pods/log", "events", "resourcequotas"], "verbs": ["get", "list"]});
-        self.apply(json!({
-            "apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": {"name": "forge", "namespace": self.namespace},
-            "rules": [{"apiGroups": ["apps"], "resources": ["*"], "verbs": verbs}, read],
-        }))
-        .await;
-        self.apply(json!({
-            "apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": {"name": "forge", "namespace": self.namespace},
-            "roleRef": {"apiGroup": api, "kind": "Role", "name": "forge"},
-            "subjects": [{"kind": "ServiceAccount", "name": "infraagent-forge", "namespace": self.namespace}],
-        }))
-        .await;
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// Starts a run whose model says this: tool calls, turn by turn, then a report.
-    fn start(&self, turns: &[Value]) -> Child {
-        let mut turns: Vec<Value> = turns.iter().map(|calls| json!({"reply": {"text": "", "calls": calls}})).collect();
-        turns.push(json!({"reply": {"text": "That is all."}}));
-        std::fs::write(self.file("conversation.yaml"), json!({"conversation": 1, "turns": turns}).to_string()).unwrap();
-        Command::new(binary())
-            .arg("run")
-            .arg("--kubeconfig")
-            .arg(&self.operator)
-            .args(["-n", &self.namespace, "--agent-name", "forge", "--update-replay", "--skill"])
-            .arg(skill("deployment-pipeline"))
-            .arg("--replay")
-            .arg(self.file("conversation.yaml"))
-            .arg("--audit-key")
-            .arg(self.file("audit.key"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
-    }
-
-    async fn run(&self, turns: &[Value]) -> Ended {
-        Ended::of(self.start(turns).wait_with_output().await.unwrap())
-    }
-
-    fn runs(&self) -> Api<AgentRun> {
-        Api::namespaced(self.client.clone(), &self.namespace)
-    }
-
-    /// The only run of the namespace.
-    async fn record(&self) -> AgentRun {
-        let mut all = self.runs().list(&ListParams::default()).await.unwrap().items;
-        assert_eq!(all.len(), 1);
-        all.remove(0)
-    }
-
-    /// Waits until the record has an entry in this state.
-    async fn reached(&self, tool: &str, status: &str) {
-        let runs = &self.runs();
-        eventually(&format!("{tool} {status}"), || async move {
-            let all = runs.list(&ListParams::default()).await.unwrap().items;
-            let entries = all.into_iter().filter_map(|run| run.status).flat_map(|status| status.actions);
-            let mut found = entries.filter(|entry| entry.tool.starts_with(tool) && entry.status.as_str() == status);
-            found.next().map(drop)
-        })
-        .await;
-    }
-
-    /// What `infraagent audit verify -` says to the object as kubectl prints it.
-    async fn verify(&self) -> Value {
-        let name = self.record().await.metadata.name.unwrap();
-        let get = ["get", "agentrun", &name, "-n", &self.namespace, "-o", "yaml"];
-        let printed = self.plane.kubectl().args(get).output().unwrap();
-        std::fs::write(self.file("printed.yaml"), printed.stdout).unwrap();
-        let output = Command::new(binary())
-            .args(["audit", "verify", "-", "-o", "json", "--key"])
-            .arg(self.file("audit.key.pub"))
-            .stdin(std::fs::File::open(self.file("printed.yaml")).unwrap())
-            .output()
-            .await
-            .unwrap();
-        let mut said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-        said["verification"].take()
-    }
-
-    async fn deployment(&self) -> Deployment {
-        Api::namespaced(self.client.clone(), &self.namespace).get("web").await.unwrap()
-    }
-
-    async fn is_paused(&self) -> bool {
-        self.deployment().await.spec.unwrap().paused.unwrap_or_default()
-    }
-
-    fn pause(&self) -> Value {
-        json!([{"name": "pause_rollout", "arguments": {"name": "web", "namespace": self.namespace, "paused": true, "reason": "to look at it"}}])
-    }
-
-    fn restart(&self) -> Value {
-        let arguments = json!({"kind": "deployment", "name": "web", "namespace": self.namespace, "reason": "it is time"});
-        json!([{"name": "restart_workload", "arguments": arguments}])
-    }
-}
-
-/// How the program ended.
-struct Ended {
-    code: Option<i32>,
-    /// Everything that it printed.
-    said: String,
-}
-
-impl Ended {
-    fn of(Output { status, stdout, stderr }: Output) -> Self {
-        Self { code: status.code(), said: String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr) }
-    }
-}
-
-fn with(mut document: Value, changes: Value) -> Value {
-    document.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    document
-}
-
-fn condition(run: &AgentRun, kind: &str) -> (String, String, String) {
-    let conditions = &run.status.as_ref().unwrap().conditions;
-    let found = conditions.iter().find(|condition| condition.type_ == kind).unwrap_or_else(|| panic!("{kind}: {conditions:?}"));
-    (found.status.clone(), found.reason.clone(), found.message.clone())
-}
+use super::lab::{Ended, Lab, condition};
 
 #[tokio::test]
 async fn a_run_acts_as_its_agent_and_the_api_server_saw_exactly_what_is_recorded() {
@@ -269,6 +71,10 @@ async fn what_is_wrong_with_the_documents_is_said_before_anything_happens() {
         (
             lab.agent(json!({"guardrails": {"autonomy": "observe", "deniedActoins": ["kubectl.delete *"]}})),
             vec!["spec.guardrails.deniedActoins", "unknown field"],
+        ),
+        (
+            lab.agent(json!({"guardrails": {"escalation": {"target": "human", "timeOut": "60s"}}})),
+            vec!["spec.guardrails.escalation.timeOut", "unknown field", "onTimeout"],
         ),
         (lab.agent(json!({"serviceAccountName": "nobody"})), vec!["ServiceAccount", "/nobody`", "nobody else's"]),
         (lab.agent(json!({"environmentRef": "elsewhere"})), vec!["AgentEnvironment", "/elsewhere`", "spec.environmentRef"]),

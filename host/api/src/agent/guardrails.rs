@@ -72,6 +72,9 @@ pub struct Escalation {
     /// What happens without an answer: cancel (the call stays refused), proceed (the run goes on without it)
     /// or retry (it is asked once more). No answer never allows a call. Default: cancel.
     pub on_timeout: OnTimeout,
+    /// Keys that do not exist. They are kept so that the operator can refuse them by name.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, Value>,
 }
 
 pub(crate) const ESCALATION_RULES: &[Rule] = &[(
@@ -86,6 +89,7 @@ impl Default for Escalation {
             channel_name: None,
             timeout: GoDuration::literal("300s"),
             on_timeout: OnTimeout::default(),
+            unknown: BTreeMap::new(),
         }
     }
 }

@@ -435,6 +435,8 @@ fn gone<'a>(old: &'a Map<String, Value>, new: &'a Map<String, Value>) -> impl It
 }
 
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod server;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,67 @@
 //! The record stays within its bounds, whatever is put into it.
 
-use infraagent_api::names::Severity;
+use infraagent_api::{
+    Time,
+    names::{Severity, Tier},
+    run::{ActionStatus, Reads},
+};
+use jiff::Timestamp;
+use proptest::prelude::*;
 
 use super::support::{Desk, closing, permit_because, proposal, read, refused, size};
-use crate::audit::{Closing, Error, MutationOutcome, ToolOutcome, bound, canonical, verify::Answer};
+use crate::audit::{
+    Closing, Error, MutationOutcome, ToolOutcome, bound, canonical,
+    entry::{Intent, REASON},
+    verify::Answer,
+};
+
+/// The least room that an entry of a full record is promised.
+const LEAST: usize = bound::BYTES / bound::ENTRIES as usize;
+
+/// Texts that are long, that grow when they are escaped, or that have characters of several bytes.
+fn long() -> impl Strategy<Value = String> {
+    prop_oneof![any::<String>(), Just("x".repeat(5000)), Just("\"\\\n\u{1}".repeat(200)), Just("é🦀".repeat(300)), "[a-z=0-9 ]{0,700}"]
+}
+
+proptest! {
+    #[test]
+    fn an_entry_of_the_longest_texts_keeps_to_its_room_with_the_longest_outcome(
+        texts in prop::array::uniform3(long()), optional in prop::array::uniform3(prop::option::of(long())), room in LEAST..8192usize, result in long(),
+    ) {
+        let ([tool, target, call], [action, observed, policy]) = (texts, optional);
+        let checks = Some(refused("db").checks);
+        let intent = Intent { tool, target, tier: Tier::DestructiveMutation, action, call, checks, observed, policy };
+        let (mut entry, _) = intent.into_record(127, Time(Timestamp::MAX), "f".repeat(16), room).unwrap();
+        entry.status = ActionStatus::Executed;
+        entry.reason = Some("r".repeat(REASON));
+        entry.reads = Some(Reads { count: i32::MAX, denied: i32::MAX, calls: Vec::new(), digest: Some("d".repeat(64)) });
+        entry.outcome_hash = Some("o".repeat(64));
+        entry.result = Some(bound::cut(&result, bound::MARK));
+        prop_assert!(size(&entry) <= room, "{} of {room}: {entry:?}", size(&entry));
+    }
+
+    #[test]
+    fn however_entries_are_opened_and_sealed_all_of_them_fit(steps in prop::collection::vec((any::<bool>(), 0..=100usize), 0..600)) {
+        let mut room = bound::Room::new(bound::ENTRIES);
+        let (mut open, mut taken) = (Vec::new(), 0);
+        for (seal, percent) in steps {
+            match open.pop() {
+                Some(reserved) if seal => {
+                    let size = room.at_seal(reserved) * percent / 100;
+                    room.seal(reserved, size);
+                    taken += size;
+                }
+                kept => {
+                    open.extend(kept);
+                    let Some(reserved) = room.open() else { continue };
+                    prop_assert!((LEAST..=bound::FIXED + bound::SHARE).contains(&reserved), "{reserved}");
+                    open.push(reserved);
+                }
+            }
+        }
+        prop_assert!(taken + open.iter().sum::<usize>() <= bound::BYTES);
+    }
+}
 
 #[tokio::test]
 async fn a_full_record_of_large_results_fits_and_nothing_is_shortened_afterwards() {

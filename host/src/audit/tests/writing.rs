@@ -58,8 +58,8 @@ async fn entries_say_what_was_asked_decided_and_done() {
     assert_eq!(change.object_version.as_deref(), Some("uid-1/41"));
     assert_eq!(change.decided_against.as_deref(), Some("agent:7 environment:3 policy:1"));
     assert_eq!(change.action.as_deref(), Some("restart-deployment"));
-    let checks = change.checks.as_deref().unwrap();
-    assert!(checks.starts_with("action=pass tier=pass autonomy=pass") && checks.contains("data=pass"), "{checks}");
+    // A record of so many entries has little room for each: what passed is not listed.
+    assert_eq!(change.checks.as_deref(), Some("pass"));
     assert!(status.actions[3].checks.as_deref().unwrap().contains("data=fail:data-protection"));
 }
 

@@ -36,14 +36,17 @@ impl Secrets {
     }
 
     fn value(&self, secret: &str, key: &str) -> Result<&SecretString, String> {
-        let keys = self.0.get(secret).ok_or_else(|| format!("there is no Secret `{secret}`"))?;
+        let keys = self.0.get(secret).ok_or_else(|| format!("this run knows no Secret `{secret}`: {BEGIN}"))?;
         let missing = || {
             let known: Vec<_> = keys.keys().map(String::as_str).collect();
-            format!("the Secret `{secret}` has no key `{key}`, only `{}`", known.join("`, `"))
+            format!("the Secret `{secret}` has no key `{key}`, only `{}`: add it; {BEGIN}", known.join("`, `"))
         };
         keys.get(key).filter(|value| !value.expose_secret().is_empty()).ok_or_else(missing)
     }
 }
+
+/// Why a Secret that exists may not be known, and what to do.
+const BEGIN: &str = "Secrets are read once, when a run begins, so one that was added or changed since needs another run";
 
 /// A credential, ready to be attached to one request.
 #[derive(Debug)]
@@ -119,15 +122,14 @@ mod tests {
     #[test]
     fn an_error_names_what_is_missing_and_no_value() {
         let error = shown(Presentation::Bearer, &[("api-key", "hunter2")]).unwrap_err();
-        assert_eq!(error, "the Secret `s` has no key `token`, only `api-key`");
+        assert!(error.starts_with("the Secret `s` has no key `token`, only `api-key`: add it; "), "{error}");
         assert!(shown(Presentation::Bearer, &[("token", "")]).is_err());
         let error = shown(Presentation::Bearer, &[("token", "a\nhost: evil.example")]).unwrap_err();
         assert!(error.contains("no header can carry") && !error.contains("evil"), "{error}");
         assert!(shown(Presentation::ClientCertificate, &[("tls.crt", "x"), ("tls.key", "y")]).unwrap_err().contains("no certificate"));
-        assert!(
-            Shown::new(&Attached { name: "c".to_owned(), secret: "t".to_owned(), presentation: Presentation::Bearer }, &secrets(&[]))
-                .is_err()
-        );
+        let other = Attached { name: "c".to_owned(), secret: "t".to_owned(), presentation: Presentation::Bearer };
+        let error = Shown::new(&other, &secrets(&[])).unwrap_err();
+        assert!(error.contains("no Secret `t`") && error.contains("needs another run"), "{error}");
     }
 
     #[test]

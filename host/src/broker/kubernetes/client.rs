@@ -15,6 +15,7 @@ use http::{
     HeaderName, HeaderValue, Method, Request,
     header::{ACCEPT, CONTENT_TYPE},
 };
+use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use infraagent_guard::name::{Namespace, ObjectName};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -26,7 +27,7 @@ pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that an effect may take, from the first byte sent to the last byte read. The fence of a run counts on it.
 pub const EFFECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer that is read. A page of objects that is larger is asked for in smaller parts.
-pub(super) const MAX_ANSWER: usize = 64 << 20;
+pub(in crate::broker) const MAX_ANSWER: usize = 64 << 20;
 
 /// The group that every impersonated agent is in. It replaces the groups that a ServiceAccount is in by itself.
 pub(super) const AGENTS: &str = "infraagent:agents";
@@ -143,11 +144,11 @@ impl Looks {
             if status == http::StatusCode::NOT_MODIFIED {
                 return Ok(None);
             }
-            let bytes = response.into_body().collect_bytes().await.map_err(Failure::from)?;
+            let bytes = whole(response.into_body()).await?;
             if !status.is_success() {
-                return Err(Failure::of_body(status, &bytes));
+                return Err(Failure::of_body(status, bytes.as_ref()));
             }
-            let value = serde_json::from_slice(&bytes).map_err(|error| Failure::Unreadable(error.to_string()))?;
+            let value = serde_json::from_slice(bytes.as_ref()).map_err(|error| Failure::Unreadable(error.to_string()))?;
             Ok(Some((value, tag)))
         })
         .await
@@ -227,14 +228,21 @@ async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Failure
 }
 
 async fn json(client: &kube::Client, request: Request<Vec<u8>>) -> Result<Value, Failure> {
-    let stream = client.request_stream(request).await.map_err(Failure::from)?;
-    let mut bytes = Vec::new();
-    let cap = u64::try_from(MAX_ANSWER).unwrap_or(u64::MAX).saturating_add(1);
-    stream.take(cap).read_to_end(&mut bytes).await.map_err(|error| Failure::Lost(error.to_string()))?;
-    if bytes.len() > MAX_ANSWER {
-        return Err(Failure::TooLarge);
+    let response = client.send(request.map(kube::client::Body::from)).await.map_err(Failure::from)?;
+    let status = response.status();
+    let bytes = whole(response.into_body()).await?;
+    if !status.is_success() {
+        return Err(Failure::of_body(status, bytes.as_ref()));
     }
-    serde_json::from_slice(&bytes).map_err(|error| Failure::Unreadable(error.to_string()))
+    serde_json::from_slice(bytes.as_ref()).map_err(|error| Failure::Unreadable(error.to_string()))
+}
+
+/// A body, unless it is larger than the cap.
+async fn whole(body: kube::client::Body) -> Result<impl AsRef<[u8]> + use<>, Failure> {
+    let collected = Limited::new(body, MAX_ANSWER).collect().await;
+    collected
+        .map(Collected::to_bytes)
+        .map_err(|error| if error.is::<LengthLimitError>() { Failure::TooLarge } else { Failure::Lost(error.to_string()) })
 }
 
 impl std::fmt::Debug for Looks {

@@ -1,20 +1,31 @@
 //! What a real API server says too seldom to be waited for, from one that says it at once: logs of running containers, and every way to fail.
 
-use std::sync::Mutex;
+use std::{
+    convert::Infallible,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{
     Router,
+    body::{Body, Bytes},
     extract::Request,
     http::{Method, StatusCode},
     response::{IntoResponse as _, Response},
 };
-use infraagent_guard::call::{Logs, Workload::Deployment};
+use futures::stream;
+use infraagent_guard::call::{Get, Logs, Select, Workload::Deployment};
 use serde_json::json;
 
 use super::*;
 use crate::{
     audit::MutationOutcome,
-    broker::kubernetes::{Access, EFFECT_TIMEOUT, Identity, Kubernetes},
+    broker::{
+        kubernetes::{Access, EFFECT_TIMEOUT, Identity, Kubernetes, MAX_ANSWER},
+        suite::reads::object,
+    },
 };
 
 type Answers = dyn Fn(&Method, &str) -> Option<Response> + Send + Sync;
@@ -228,4 +239,43 @@ async fn a_change_carries_what_was_observed_and_who_asks() {
     assert_eq!((path, rest), ("/apis/apps/v1/namespaces/shop/deployments/web", "&fieldManager=infraagent"));
     let patience = std::time::Duration::from_millis(patience.parse().unwrap());
     assert!(patience > std::time::Duration::ZERO && patience < EFFECT_TIMEOUT, "the API server gives up first");
+}
+
+/// An answer that never ends, and counts what is taken of it.
+fn endless(taken: &Arc<AtomicUsize>) -> Response {
+    let (taken, chunk) = (Arc::clone(taken), Bytes::from(vec![b' '; 1 << 20]));
+    let chunks = stream::repeat_with(move || {
+        taken.fetch_add(chunk.len(), Ordering::SeqCst);
+        Ok::<_, Infallible>(chunk.clone())
+    });
+    Body::from_stream(chunks).into_response()
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_read_up_to_the_cap_and_then_given_up() {
+    for part in ["/apis", "/pods/web-1", "PATCH"] {
+        let taken = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&taken);
+        let mock = Mock::new(move |method, uri| {
+            let is_it = method.as_str() == part || (method == Method::GET && uri.split('?').next().unwrap().ends_with(part));
+            is_it.then(|| endless(&count))
+        })
+        .await;
+        let pod = Get { object: object("pods", Some("shop"), "web-1"), select: Select::default() };
+        if part == "PATCH" {
+            let outcome = mock.restart().await;
+            assert!(matches!(MutationOutcome::of(&outcome), MutationOutcome::Unknown { .. }), "nobody knows: {outcome:?}");
+        } else {
+            let outcome = Bench::new(&mock.kubernetes).read("read", Read::Get(pod)).await;
+            assert!(matches!(&outcome, Err(CallError::Unavailable { message, .. }) if message.contains("too much")), "{part}: {outcome:?}");
+        }
+        // What is on the way in buffers comes on top.
+        let taken = taken.load(Ordering::SeqCst);
+        assert!((MAX_ANSWER..MAX_ANSWER + (32 << 20)).contains(&taken), "{part}: {taken}");
+    }
+    // Neighbour: large, and below the cap.
+    let note = "x".repeat(4 << 20);
+    let large = json!({"metadata": {"resourceVersion": "6", "annotations": {"note": note}}});
+    let mock = Mock::new(move |method, _| (method == Method::PATCH).then(|| answer(large.clone()))).await;
+    assert!(mock.restart().await.unwrap().changed);
 }

@@ -42,8 +42,7 @@ pub(super) struct Flags {
 impl Flags {
     /// The key of the model's provider from the environment: None if a recording answers, or if the tier's `auth` says that there is none.
     pub(super) fn key(&self, model: &Model) -> anyhow::Result<Option<SecretString>> {
-        let Some(SecretKey { secret: _, key: _ }) = &model.key else { return Ok(None) };
-        if self.replay.is_some() {
+        if model.secret().is_none() || self.replay.is_some() {
             return Ok(None);
         }
         let variable = match &self.api_key_env {
@@ -60,7 +59,7 @@ impl Flags {
 
     /// The same from the Secret that the tier names, unless an environment variable is named.
     pub(super) async fn key_in_cluster(&self, model: &Model, connection: &Connection) -> anyhow::Result<Option<SecretString>> {
-        match &model.key {
+        match model.secret() {
             Some(SecretKey { secret, key }) if self.replay.is_none() && self.api_key_env.is_none() => {
                 Ok(Some(secrets::of_model(&connection.client, connection.operator_namespace.as_str(), secret, key, &model.id()).await?))
             }
@@ -74,6 +73,9 @@ impl Flags {
         if let Some(replay) = replay {
             let mode = if update_replay { Mode::Update } else { Mode::Strict };
             return Ok(Provider::Replay(Replay::open(&replay, mode)?));
+        }
+        if let Some(why) = model.unavailable() {
+            return Ok(Provider::Unavailable(why));
         }
         let provider = Provider::connect(&model.provider, &model.model, &model.endpoint(key)?)?;
         Ok(match record {

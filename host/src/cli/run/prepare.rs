@@ -240,10 +240,12 @@ impl Sources {
     }
 }
 
-/// `<agent>-<UTC time>`, at most as long as a name may be.
+/// `<agent>-<UTC time>-<random>`, at most as long as a name may be: two runs of the same second are two.
 fn identity(agent: &str, now: Timestamp) -> RunIdentity {
     let agent: String = agent.chars().take(200).collect();
-    RunIdentity { name: format!("{agent}-{}", now.strftime("%Y%m%d-%H%M%S")), uid: uuid::Uuid::new_v4().to_string() }
+    let uid = uuid::Uuid::new_v4().to_string();
+    let apart: String = uid.chars().take(4).collect();
+    RunIdentity { name: format!("{agent}-{}-{apart}", now.strftime("%Y%m%d-%H%M%S")), uid }
 }
 
 /// The order to run. An API server gives it a uid and a time of its own.

@@ -19,7 +19,11 @@ pub fn tiers(config: &ModelTierConfig) -> Vec<(ModelTier, Result<Option<super::S
         let mut findings = Findings::default();
         let platform = platform::merge(&[], false, &mut findings);
         let chosen = model::choose(std::slice::from_ref(config), tier, &platform, &mut findings);
-        (tier, verdict(findings).map(|()| chosen.and_then(|(model, _)| model.key)))
+        // A run that needs it begins, and says that it cannot ask; whoever looks at the configuration should know before.
+        if let Some(why) = chosen.as_ref().and_then(|(model, _)| model.unavailable()) {
+            findings.problem("ModelTierConfig", "auth.type", why);
+        }
+        (tier, verdict(findings).map(|()| chosen.and_then(|(model, _)| model.secret().cloned())))
     };
     ModelTier::ALL.iter().copied().filter(listed).map(one).collect()
 }

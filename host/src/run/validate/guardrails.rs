@@ -15,6 +15,7 @@ use super::{Escalation, Findings, WarningKind, autonomy, environment::Resolved a
 use crate::run::freeze;
 
 const KNOWN_KEYS: &str = "autonomy, allowedActions, deniedActions, escalation, maxIterations, maxRetries";
+const KNOWN_ESCALATION_KEYS: &str = "target, channelName, timeout, onTimeout";
 
 /// The guardrails as the guard knows them.
 pub(super) struct Resolved {
@@ -36,6 +37,10 @@ pub(super) fn resolve(
         &agent.guardrails;
     for key in unknown.keys() {
         findings.problem(document, format!("spec.guardrails.{key}"), format!("unknown field: known here are {KNOWN_KEYS}"));
+    }
+    for key in escalation.iter().flat_map(|escalation| escalation.unknown.keys()) {
+        let message = format!("unknown field: known here are {KNOWN_ESCALATION_KEYS}");
+        findings.problem(document, format!("spec.guardrails.escalation.{key}"), message);
     }
     let mut parse = |field: &str, entries: &[String]| -> Vec<Entry> {
         let parsed = entries.iter().enumerate().map(|(index, entry)| (index, Entry::parse(entry)));

@@ -6,7 +6,7 @@ use infraagent_api::{
     names::ModelTier,
 };
 
-use super::{Findings, Model, SecretKey, origin::Url, platform::Platform};
+use super::{Findings, Model, ModelAuth, SecretKey, origin::Url, platform::Platform};
 use crate::{llm::endpoint::default_base, run::budget::Prices};
 
 /// The provider of recorded conversations: a flag of the command line, never something that a cluster is configured with.
@@ -63,12 +63,12 @@ pub(super) fn choose(
         let message = format!("`{provider}` has no address of its own: write the base URL of its OpenAI-compatible API");
         findings.problem(&document, at("endpoint"), message);
     }
-    let (key, auth_at) = match (auth, &config.spec.default_auth) {
-        (Some(auth), _) => (key(auth), at("auth.type")),
-        (None, Some(auth)) => (key(auth), "spec.defaultAuth.type".to_owned()),
-        (None, None) => (Ok(None), String::new()),
+    let (auth, auth_at) = match (auth, &config.spec.default_auth) {
+        (Some(auth), _) => (authentication(auth), at("auth.type")),
+        (None, Some(auth)) => (authentication(auth), "spec.defaultAuth.type".to_owned()),
+        (None, None) => (Ok(ModelAuth::None), String::new()),
     };
-    let key = findings.take(&document, auth_at, key);
+    let auth = findings.take(&document, auth_at, auth);
     let reply = max_tokens.map(|tokens| u32::try_from(tokens).ok().filter(|tokens| *tokens > 0));
     if reply == Some(None) {
         findings.problem(&document, at("maxTokens"), "must be at least 1");
@@ -78,7 +78,7 @@ pub(super) fn choose(
         provider: provider.clone(),
         model: model.clone(),
         url: url.map(|url| format!("{}{}", url.origin(), url.base)),
-        key: key.flatten(),
+        auth: auth.unwrap_or(ModelAuth::None),
         prices: Prices::new(cost_per_million_input.as_ref(), cost_per_million_output.as_ref()),
     };
     if !platform.allows_model(&chosen.id()) {
@@ -87,15 +87,13 @@ pub(super) fn choose(
     Some((chosen, reply.flatten()))
 }
 
-/// Where the key is, if there is one.
-fn key(auth: &Auth) -> Result<Option<SecretKey>, String> {
+/// What a kind of authentication needs is there.
+fn authentication(auth: &Auth) -> Result<ModelAuth, String> {
     let Auth { kind, secret_ref, secret_key } = auth;
     match (kind, secret_ref) {
-        (AuthKind::None, _) => Ok(None),
-        (AuthKind::ApiKey, Some(secret)) => Ok(Some(SecretKey { secret: secret.clone(), key: secret_key.clone() })),
+        (AuthKind::None, _) => Ok(ModelAuth::None),
+        (AuthKind::ApiKey, Some(secret)) => Ok(ModelAuth::Key(SecretKey { secret: secret.clone(), key: secret_key.clone() })),
         (AuthKind::ApiKey, None) => Err("`apiKey` needs `secretRef`: the name of a Secret in the operator's namespace".to_owned()),
-        (AuthKind::OAuth | AuthKind::ServiceAccount | AuthKind::Custom, _) => {
-            Err(format!("`{kind}` is not supported yet: use `apiKey` or `none`"))
-        }
+        (AuthKind::OAuth | AuthKind::ServiceAccount | AuthKind::Custom, _) => Ok(ModelAuth::Unsupported(*kind)),
     }
 }

@@ -1,0 +1,107 @@
+//! Replicas of the operator as processes, to be killed, frozen and told to end.
+//!
+//! Guarantee: a replica ends when it is dropped, and also if the test process is killed: a guard waits for the end of a pipe and then kills it.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{binary, eventually};
+
+/// One replica.
+#[derive(Debug)]
+pub struct Replica {
+    identity: String,
+    child: Child,
+    guard: Child,
+    log: PathBuf,
+}
+
+impl Replica {
+    /// Starts `infraagent operator` with these arguments. What it says goes into `<folder>/<identity>.log`.
+    ///
+    /// # Panics
+    ///
+    /// If no process can be started.
+    pub fn start(identity: &str, folder: &Path, arguments: &[String]) -> Self {
+        let log = folder.join(format!("{identity}.log"));
+        let file = File::options().create(true).append(true).open(&log).expect("a log");
+        let child = Command::new(binary())
+            .arg("operator")
+            .args(arguments)
+            .args(["--identity", identity])
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().expect("a log"))
+            .stderr(file)
+            .spawn()
+            .expect("the program runs");
+        let guard = Command::new("sh")
+            .args(["-c", "cat > /dev/null; kill -KILL \"$0\" 2> /dev/null", &child.id().to_string()])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh runs");
+        Self { identity: identity.to_owned(), child, guard, log }
+    }
+
+    /// What it is called.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Everything that it said so far, with that of others of the same name.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Freezes it.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Wakes it after [`Replica::freeze`].
+    pub fn wake(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGTERM.
+    pub fn tell_to_end(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Whether it still is there.
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Waits until it has ended.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let child = std::cell::RefCell::new(&mut self.child);
+        let child = &child;
+        eventually("the end of a replica", || async move { child.borrow_mut().try_wait().expect("a child") }).await
+    }
+
+    /// kill -9.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, signal).expect("a signal can be sent");
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        // First the guard: it must not outlive the process whose number it knows.
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

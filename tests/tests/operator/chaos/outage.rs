@@ -1,0 +1,129 @@
+//! What runs rest on goes away for a while: the API server, its store, the model. And somebody else writes all the time.
+
+use std::time::Duration;
+
+use infraagent_api::run::RunPhase;
+use infraagent_tests::{
+    ControlPlane, Programs, Wire,
+    model_server::{Fault, Step},
+};
+use kube::{
+    ResourceExt as _,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::{
+    chaos::{
+        api_port,
+        fleet::{Fleet, changes},
+        full, oracle,
+    },
+    lab::{CALM, Lab, QUICK, ending, phase},
+    model::{self, Plan},
+};
+
+/// Longer than a Lease of two seconds is good for.
+fn a_while() -> Duration {
+    Duration::from_secs(if full() { 60 } else { 8 })
+}
+
+#[tokio::test]
+async fn an_api_server_that_is_away_in_mid_run_doubles_nothing_and_who_need_not_ask_it_goes_on() {
+    let mut lab = Lab::new(QUICK).await;
+    let wire = Wire::to(api_port(lab.plane)).await;
+    lab.operator.reach_through(wire.address());
+    let _replicas = [lab.operator.replica("one"), lab.operator.replica("two")];
+    let mut fleet = Fleet::new(&lab, 8, 700).await;
+    // Its model thinks for longer than the outage takes.
+    let think = u64::try_from(a_while().as_millis()).unwrap() + 6000;
+    lab.deployment("web-thinker").await;
+    let thinker = Plan::calls([model::restart(&lab.namespace, "web-thinker")]).slow(think);
+    lab.agent_with("thinker", thinker, json!({"model": {"timeout": "300s"}})).await;
+    lab.order("thinks", "thinker", json!({})).await;
+    lab.begun("thinks").await;
+    fleet.order().await;
+    lab.begun("run-1-agent-0").await;
+    wire.cut();
+    tokio::time::sleep(a_while()).await;
+    wire.mend();
+    fleet.over().await;
+    let thought = lab.ended("thinks").await;
+    let tally = oracle::check(&lab).await;
+    eprintln!("API server away: {tally:?}");
+    assert_eq!(ending(&thought), (RunPhase::Succeeded, "Completed".to_owned()), "{:?}", thought.status);
+    assert!(tally.executed > 0);
+}
+
+#[tokio::test]
+async fn a_store_that_is_restarted_loses_and_doubles_nothing() {
+    let plane = ControlPlane::start(Programs::Controllers);
+    let lab = Lab::on(&plane, QUICK).await;
+    let _replicas = [lab.operator.replica("one"), lab.operator.replica("two")];
+    let mut fleet = Fleet::new(&lab, 8, 500).await;
+    for round in 1..=if full() { 10 } else { 1 } {
+        fleet.order().await;
+        lab.begun(&format!("run-{round}-agent-0")).await;
+        plane.restart_etcd();
+        fleet.over().await;
+    }
+    let tally = oracle::check(&lab).await;
+    eprintln!("etcd restarted: {tally:?}");
+    assert!(tally.executed > 0);
+}
+
+#[tokio::test]
+async fn somebody_who_annotates_everything_all_the_time_ends_no_run() {
+    let lab = Lab::new(CALM).await;
+    let _replicas = [lab.operator.replica("one"), lab.operator.replica("two")];
+    let mut fleet = Fleet::new(&lab, 6, 100).await;
+    fleet.order().await;
+    let noise = async {
+        for number in 0.. {
+            let patch = Patch::Merge(json!({"metadata": {"annotations": {"example.com/noise": number.to_string()}}}));
+            for agent in &fleet.agents {
+                let _ = lab.agents().patch(agent, &PatchParams::default(), &patch).await;
+            }
+            for run in lab.all_runs().await {
+                let _ = lab.runs().patch(&run.name_any(), &PatchParams::default(), &patch).await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        () = fleet.over() => {}
+        () = noise => {}
+    }
+    let tally = oracle::check(&lab).await;
+    eprintln!("annotated all the time: {tally:?}");
+    assert_eq!(tally.failed_runs, 0);
+    assert!(tally.executed > 0);
+}
+
+#[tokio::test]
+async fn a_model_that_hangs_is_gone_or_talks_nonsense_ends_its_run_and_no_other() {
+    let lab = Lab::new(CALM).await;
+    let _replicas = [lab.operator.replica("one"), lab.operator.replica("two")];
+    let odd = |fault: Fault| Plan { turns: vec![Step::Fault(fault)], ..Plan::nothing() };
+    let short = json!({"model": {"timeout": "6s"}});
+    lab.deployment("web").await;
+    lab.agent("sane", changes(&lab.namespace, "web").slow(500)).await;
+    lab.agent_with("hanging", Plan::hangs(), short.clone()).await;
+    lab.agent_with("dripping", odd(Fault::Drip { every_ms: 100 }), short.clone()).await;
+    lab.agent_with("garbage", odd(Fault::Raw { code: 200, body: json!("<html>") }), short.clone()).await;
+    lab.agent_with("cut", odd(Fault::Truncated), short.clone()).await;
+    lab.agent_with("huge", odd(Fault::Oversized { bytes: 64 << 20 }), short.clone()).await;
+    // A tier whose endpoint nobody listens at.
+    lab.agent_with("gone", Plan::nothing(), json!({"model": {"timeout": "6s", "tier": "fast"}})).await;
+    let names = ["hanging", "dripping", "garbage", "cut", "huge", "gone"];
+    for name in names.iter().chain(&["sane"]) {
+        lab.order(name, name, json!({})).await;
+    }
+    for name in names {
+        let run = lab.ended(name).await;
+        assert_eq!(phase(&run), RunPhase::Failed, "{name}");
+        assert!(matches!(ending(&run).1.as_str(), "ProviderFailed" | "Timeout"), "{name}: {:?}", ending(&run));
+    }
+    assert_eq!(ending(&lab.ended("sane").await), (RunPhase::Succeeded, "Completed".to_owned()));
+    oracle::check(&lab).await;
+}
