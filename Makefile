@@ -66,4 +66,8 @@ lint: setup ## Format, clippy, licences and bans
 
 .PHONY: bench
 bench: setup control-plane ## Measure, as ratios against a baseline in the same run; writes target/bench.json
-	@hack/bench
+	@hack/bench chain
+
+.PHONY: bench-scale
+bench-scale: setup control-plane ## Measure the operator: idle, with many runs in flight, and runs per second; writes target/bench-scale.json
+	@hack/bench scale

@@ -66,7 +66,7 @@ pub use document::{Document, Unreadable};
 pub use journal::{Closing, Journal, Setup};
 pub use key::{AuditKey, PublicKey};
 pub use outcome::MutationOutcome;
-pub use redact::Redactor;
+pub use redact::{Redactor, Redactors};
 pub use sink::{ClusterSink, FileSink, Sink};
 pub use terminal::{escape_terminal, escape_terminal_lines};
 pub use tool::{End, ToolEntry, ToolOutcome};

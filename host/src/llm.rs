@@ -25,6 +25,8 @@ pub mod replay;
 pub mod retry;
 pub mod transport;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 pub use arguments::Arguments;
@@ -58,8 +60,8 @@ pub struct ToolDefinition {
     pub name: String,
     /// What it does.
     pub description: String,
-    /// The JSON Schema of its arguments.
-    pub input_schema: Value,
+    /// The JSON Schema of its arguments, shared with whoever checks them.
+    pub input_schema: Arc<Value>,
 }
 
 /// One side's turn.

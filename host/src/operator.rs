@@ -36,6 +36,7 @@ mod conditions;
 mod drain;
 mod evidence;
 mod execution;
+mod heads;
 mod heartbeat;
 mod hold;
 pub mod keys;
@@ -52,7 +53,7 @@ mod waiting;
 use std::sync::Arc;
 
 use infraagent_api::AgentRun;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use self::settings::{Settings, Timings};
 use crate::{
@@ -67,6 +68,8 @@ use crate::{
 pub const CANCEL: &str = "infraagent.io/cancel";
 /// Set on an agent, it starts a run.
 pub const RUN_NOW: &str = "infraagent.io/run-now";
+/// How many runs of a replica start side by side.
+pub const STARTING: usize = 16;
 /// Who writes, in managed fields.
 const MANAGER: &str = "infraagent";
 /// The runs that are not over. A run without a phase matches too.
@@ -94,6 +97,8 @@ pub struct Operator {
     pub metrics: Metrics,
     /// Whether this process lives and is ready.
     pub health: Arc<Health>,
+    /// Has [`STARTING`] permits: a run that starts reads a dozen documents, and a thousand that start together would open as many connections.
+    pub starting: Semaphore,
 }
 
 impl std::fmt::Debug for Operator {

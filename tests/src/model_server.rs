@@ -170,6 +170,11 @@ impl ModelServer {
         self.shared.conversations().iter().filter(|known| known.word == word).flat_map(|known| known.seen.clone()).collect()
     }
 
+    /// How many requests arrived so far that belong to no other conversation.
+    pub fn asked(&self) -> usize {
+        self.shared.conversations().iter().filter(|known| known.word.is_empty()).map(|known| known.seen.len()).sum()
+    }
+
     /// Whether every step of every script was asked for.
     pub fn is_used_up(&self) -> bool {
         self.shared.conversations().iter().all(|known| known.step == known.script.steps.len())

@@ -8,12 +8,12 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use infraagent_tests::{ControlPlane, NODE, OPERATOR, Programs, apply};
 use kube::Client;
 use serde_json::{Value, json};
 
-use crate::measure::millis;
+use crate::{common::process, measure::millis};
 
 /// The agent.
 pub(crate) const AGENT: &str = "forge";
@@ -99,7 +99,8 @@ impl Cluster {
         items: impl IntoIterator<Item = T>,
         mut work: impl AsyncFnMut(T) -> anyhow::Result<()>,
     ) -> anyhow::Result<Cost> {
-        let (log, cpu) = (fs::metadata(self.plane.audit_log())?.len(), self.cpu()?);
+        let server = self.plane.api_server_process();
+        let (log, cpu) = (fs::metadata(self.plane.audit_log())?.len(), process::cpu(server)?);
         let mut walls = Vec::new();
         for item in items {
             let started = Instant::now();
@@ -107,17 +108,7 @@ impl Cluster {
             walls.push(millis(started));
         }
         let count = walls.len() as f64;
-        Ok(Cost { cpu: (self.cpu()? - cpu) / count, requests: self.requests_since(log)? as f64 / count, walls })
-    }
-
-    /// Milliseconds of CPU time that the API server has taken so far, in steps of a tick (10 ms).
-    fn cpu(&self) -> anyhow::Result<f64> {
-        let path = format!("/proc/{}/stat", self.plane.api_server_process());
-        let stat = fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
-        // After the name, which may contain anything, come the fields from the third on; user and system time are the 14th and 15th.
-        let fields = stat.rsplit_once(')').map(|(_, fields)| fields.split_whitespace()).ok_or_else(|| anyhow!("`{path}` is odd"))?;
-        let ticks: f64 = fields.skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap_or(f64::NAN)).sum();
-        Ok(ticks * 1000.0 / rustix::param::clock_ticks_per_second() as f64)
+        Ok(Cost { cpu: (process::cpu(server)? - cpu) / count, requests: self.requests_since(log)? as f64 / count, walls })
     }
 
     /// Requests of the operator in the API server's own log, from this byte on. An event is there before its answer has been sent completely.

@@ -1,7 +1,6 @@
 //! `density`: how much the process grows per live instance. Each is in the middle of a tool call, waiting for an answer of the host.
 
 use std::{
-    fs,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -20,6 +19,7 @@ use infraagent_sandbox::{
 use tokio::{sync::Semaphore, task::JoinSet, time::sleep};
 
 use crate::{
+    common::process::resident,
     guest::{self, PROGRAM, Skills},
     instance::SITE,
     measure::Sample,
@@ -66,7 +66,7 @@ async fn grown(skills: &Skills, engine: &Engine) -> anyhow::Result<f64> {
     let code = Compiler::with_program(PROGRAM, CompileLimits::default()).in_child(&skills.hello).await?;
     let skill = Arc::new(Skill::load(engine, guest::admit(&skills.hello)?, &Authentic::from_compiler(code))?);
     let broker = Arc::new(Waiting { arrived: AtomicUsize::new(0), gate: Semaphore::new(0) });
-    let before = resident()?;
+    let before = resident(std::process::id())?;
     let mut calls = JoinSet::new();
     for _ in 0..LIVE {
         let (skill, broker) = (Arc::clone(&skill), Arc::clone(&broker) as Arc<dyn Broker>);
@@ -80,18 +80,10 @@ async fn grown(skills: &Skills, engine: &Engine) -> anyhow::Result<f64> {
             anyhow::bail!("a call ended early: {:?}", ended?.result);
         }
     }
-    let after = resident()?;
+    let after = resident(std::process::id())?;
     broker.gate.close();
     while let Some(ended) = calls.join_next().await {
         ended?.result?;
     }
     Ok((after - before) / LIVE as f64)
-}
-
-/// KiB of this process.
-fn resident() -> anyhow::Result<f64> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or_else(|| anyhow::anyhow!("no VmRSS in /proc/self/status"))?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
 }

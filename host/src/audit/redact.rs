@@ -5,6 +5,7 @@
 
 mod known;
 mod patterns;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use known::Known;
+pub use shared::Redactors;
 
 /// What stands in place of a secret.
 pub const REDACTED: &str = "[redacted]";

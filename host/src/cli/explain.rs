@@ -112,9 +112,7 @@ fn shown(Explanation { agent, bounds, actions, notes }: &Explanation) -> String 
     if !actions.is_empty() {
         let mut done = table(&["SKILL", "TOOL", "ACTION", "TIER", "VERDICT", "BECAUSE"]);
         for action in actions {
-            done.add_row(
-                [&action.skill, &action.tool, &action.action, &action.tier, action.verdict, &action.because].map(clean),
-            );
+            done.add_row([&action.skill, &action.tool, &action.action, &action.tier, action.verdict, &action.because].map(clean));
         }
         text.push_str(&format!("\n{done}\n"));
     }

@@ -11,7 +11,7 @@ use kube::{
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::watch,
+    sync::{Semaphore, watch},
 };
 
 use crate::{
@@ -171,6 +171,7 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         telemetry: Telemetry { metrics: Some(metrics.clone()), traces: traces.clone() },
         metrics,
         health,
+        starting: Semaphore::new(operator::STARTING),
     };
     let ended = operator::run(Arc::new(operator), shutdown).await;
     traces.shutdown(trace::FAREWELL).await;

@@ -48,9 +48,9 @@ impl OpenAi {
     /// Asks for one reply, and again where that may help, until `until`.
     pub async fn complete(&self, request: &Request, until: Instant) -> Result<Reply, Error> {
         let names = Names::of(request);
-        let question = question(&self.model, self.dialect, request, &names);
-        let bytes = self.transport.ask(&question, until).await?;
-        let asked = || serde_json::to_vec(&question).map_or(0, |question| question.len());
+        let write = || serde_json::to_vec(&question(&self.model, self.dialect, request, &names));
+        let bytes = self.transport.ask(write, until).await?;
+        let asked = || write().map_or(0, |question| question.len());
         let mut reply = read(&bytes, &names, asked)
             .map_err(|message| BadReply { origin: self.transport.origin().to_owned(), message: self.transport.quoted(&message) })?;
         self.ids.make_unique(request, &mut reply);

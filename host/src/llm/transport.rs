@@ -9,6 +9,7 @@
 
 use std::{
     fmt,
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
@@ -18,7 +19,7 @@ use http::{
 };
 use jiff::Timestamp;
 use reqwest::{Client, Response, redirect};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
@@ -171,7 +172,7 @@ pub struct Transport {
     url: Url,
     origin: String,
     headers: Vec<(HeaderName, HeaderValue)>,
-    redactor: Redactor,
+    key: Option<SecretString>,
     pace: Pace,
     timeout: Duration,
 }
@@ -190,17 +191,7 @@ impl Transport {
     pub fn new(endpoint: &Endpoint, method: &[&str], key_header: KeyHeader) -> Result<Self, Error> {
         let (url, origin) = (endpoint.method(method), endpoint.origin());
         let failed = |message: String| Error::Client { origin: origin.clone(), message };
-        let mut client = Client::builder()
-            .user_agent(concat!("infraagent/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(Duration::from_secs(10));
-        if url.scheme() == "http" {
-            // A proxy would read the key, and no certificate authority is needed.
-            client = client.no_proxy().tls_certs_only([]);
-        }
-        let client = client.build().map_err(|error| failed(chain(&error)))?;
+        let client = client(url.scheme() == "http").map_err(|error| failed(chain(&error)))?;
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         let key = endpoint.key().map(|key| key.expose_secret());
         if let Some(key) = key {
@@ -212,7 +203,7 @@ impl Transport {
             value.set_sensitive(true);
             headers.push((name, value));
         }
-        Ok(Self { client, url, origin, headers, redactor: Redactor::new(key), pace: Pace::default(), timeout: TIMEOUT })
+        Ok(Self { client, url, origin, headers, key: endpoint.key().cloned(), pace: Pace::default(), timeout: TIMEOUT })
     }
 
     /// With a header that is always the same.
@@ -234,17 +225,20 @@ impl Transport {
 
     /// A text of the provider, for an error: without secrets and control characters, and bounded.
     pub fn quoted(&self, text: &str) -> String {
-        let clean = self.redactor.text(text);
+        // Made when there is something to say: errors are rare, and runs that wait are many.
+        let redactor = Redactor::new(self.key.iter().map(|key| key.expose_secret()));
+        let clean = redactor.text(text);
         let short: String = clean.trim().chars().take(MAX_MESSAGE).collect();
         escape_terminal(&short).into_owned()
     }
 
-    /// Asks, and asks again where that may help, until `until`.
-    pub async fn ask<B: serde::Serialize>(&self, question: &B, until: Instant) -> Result<Vec<u8>, Error> {
-        let body = serde_json::to_vec(question).map_err(Error::Question)?;
+    /// Asks, and asks again where that may help, until `until`. The question is written anew for each try, so that nothing of it is kept while it is waited for an
+    /// answer, which takes minutes.
+    pub async fn ask(&self, question: impl Fn() -> serde_json::Result<Vec<u8>>, until: Instant) -> Result<Vec<u8>, Error> {
         let mut tries = 0;
         loop {
-            let Failed { error, again, asked_wait } = match self.try_once(body.clone()).await {
+            let body = question().map_err(Error::Question)?;
+            let Failed { error, again, asked_wait } = match self.try_once(body).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
@@ -313,6 +307,30 @@ impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport").field("url", &self.url.as_str()).finish_non_exhaustive()
     }
+}
+
+/// The client of all runs: what it trusts is read once. Each question that waits has a connection of its own (HTTP/1), since providers limit how many share one,
+/// and runs wait for minutes.
+fn client(plain: bool) -> Result<Client, reqwest::Error> {
+    static SECURE: OnceLock<Client> = OnceLock::new();
+    static PLAIN: OnceLock<Client> = OnceLock::new();
+    let known = if plain { &PLAIN } else { &SECURE };
+    if let Some(client) = known.get() {
+        return Ok(client.clone());
+    }
+    let mut client = Client::builder()
+        .user_agent(concat!("infraagent/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .http1_only()
+        .connect_timeout(Duration::from_secs(10));
+    if plain {
+        // A proxy would read the key, and no certificate authority is needed.
+        client = client.no_proxy().tls_certs_only([]);
+    }
+    let client = client.build()?;
+    Ok(known.get_or_init(|| client).clone())
 }
 
 /// An error with its causes: the outermost alone says little.

@@ -9,9 +9,8 @@ use infraagent_api::{
     run::{Holder, RunPhase},
 };
 use jiff::Timestamp;
-use kube::{Api, Resource as _};
-use secrecy::ExposeSecret as _;
-use tokio::sync::watch;
+use kube::Resource as _;
+use tokio::sync::{SemaphorePermit, watch};
 use tracing::Instrument as _;
 
 use super::{Operator, names};
@@ -111,47 +110,56 @@ pub(super) async fn execute(
     stopped: watch::Receiver<Option<Stop>>,
 ) -> Result<(), Unclosed> {
     // What an agent wants told is known once it is read; if it cannot be, its run is told about like any other.
-    let (namespace, _, _) = names(&order);
-    let agent = Api::<InfraAgent>::namespaced(operator.connection.client.clone(), &namespace).get_opt(&order.spec.agent_ref).await;
-    let telling = operator.telemetry.begin(&Subject::ordered(&order, agent.ok().flatten().as_ref()));
+    let sharing = Arc::clone(&operator);
+    let starting = sharing.starting.acquire().await.ok();
+    let agent = reader(&operator, &order).agent().await.map_err(|error| error.to_string());
+    let telling = operator.telemetry.begin(&Subject::ordered(&order, agent.as_ref().ok()));
     let span = telling.span();
-    carry_out(operator, order, tenure, stopped, telling).instrument(span).await
+    carry_out(operator, order, (agent, starting), tenure, stopped, telling).instrument(span).await
 }
 
 async fn carry_out(
     operator: Arc<Operator>,
     order: AgentRun,
+    (agent, starting): (Result<InfraAgent, String>, Option<SemaphorePermit<'_>>),
     tenure: Arc<Tenure>,
     stopped: watch::Receiver<Option<Stop>>,
     telling: RunTelemetry,
 ) -> Result<(), Unclosed> {
-    let prepared = telling.assemble(async {
+    // What is only needed for a while is kept apart: a run waits for its model for minutes, and there may be a thousand of them.
+    let prepared = telling.assemble(Box::pin(async {
         tokio::select! {
-            ready = prepare(&operator, &order) => ready,
+            ready = prepare(&operator, &order, agent) => ready,
             why = told(stopped.clone()) => Err(why.to_string()),
         }
-    });
+    }));
     let prepared = prepared.await;
     let redactor = match &prepared {
         Ok(ready) => Arc::clone(&ready.redactor),
-        Err(_) => Arc::new(Redactor::new(operator.connection.secrets().iter().map(|secret| secret.expose_secret()))),
+        Err(_) => operator.connection.redactor([]),
     };
     telling.redact(&redactor);
     let entries = prepared.as_ref().map_or(0, |ready| ready.validated.limits.entries);
-    let journal = open(&operator, &order, redactor, entries).await.map_err(|error| Unclosed { why: error.to_string() })?;
+    let journal = Box::pin(open(&operator, &order, redactor, entries)).await.map_err(|error| Unclosed { why: error.to_string() })?;
+    drop(starting);
     let ended = match prepared {
-        Ok(ready) => conduct(&operator, ready, &journal, tenure, stopped, &telling).await,
+        Ok(ready) => Box::pin(conduct(&operator, ready, &journal, tenure, stopped, &telling)).await,
         Err(why) => Err(why),
     };
     match ended {
         Ok(()) => Ok(()),
         Err(why) => {
             tracing::warn!(why, "the run could not start");
-            let closed = run::abandon(&journal, &why).await.map(drop);
+            let closed = Box::pin(run::abandon(&journal, &why)).await.map(drop);
             telling.closed(RunPhase::Failed, "NotStarted");
             closed.map_err(|error| Unclosed { why: format!("{why}; {error}") })
         }
     }
+}
+
+fn reader(operator: &Operator, order: &AgentRun) -> Reader {
+    let (namespace, _, _) = names(order);
+    Reader::new(operator.connection.client.clone(), &namespace, &order.spec.agent_ref)
 }
 
 /// Why the run is to end. Never, if nobody says so.
@@ -190,11 +198,11 @@ fn resolved(skill: &validate::Skill) -> ResolvedSkill {
 }
 
 /// Reads everything that the run is made of. Nothing is written.
-async fn prepare(operator: &Operator, order: &AgentRun) -> Result<Ready, String> {
+async fn prepare(operator: &Operator, order: &AgentRun, agent: Result<InfraAgent, String>) -> Result<Ready, String> {
     let connection = &operator.connection;
     let (namespace, _, _) = names(order);
-    let reader = Reader::new(connection.client.clone(), &namespace, &order.spec.agent_ref);
-    let (governing, models) = tokio::try_join!(reader.governing(), reader.models()).map_err(|error| error.to_string())?;
+    let reader = reader(operator, order);
+    let (governing, models) = tokio::try_join!(reader.governing_of(agent?), reader.models()).map_err(|error| error.to_string())?;
     let mut components = Vec::new();
     for skill in &governing.agent.spec.skills {
         components.push(operator.skills.resolve(&namespace, skill).await.map_err(|error| error.to_string())?);
@@ -211,10 +219,7 @@ async fn prepare(operator: &Operator, order: &AgentRun) -> Result<Ready, String>
         }
         None => None,
     };
-    let mut known = connection.secrets();
-    known.extend(credentials.values());
-    known.extend(key.clone());
-    let redactor = Arc::new(Redactor::new(known.iter().map(|secret| secret.expose_secret())));
+    let redactor = connection.redactor(credentials.values().into_iter().chain(key.clone()));
     let provider = match validated.model.unavailable() {
         Some(why) => Provider::Unavailable(why),
         None => {
@@ -251,16 +256,16 @@ async fn conduct(
         memory: BTreeMap::new(),
         observer: observer.clone(),
     };
-    let tools = assemble::tools(&operator.workshop, &validated, &components, parts).await.map_err(|error| error.to_string())?;
-    let mut conclusion = run::execute(&validated, &provider, &tools, &observer, told(stopped)).await;
+    let tools = Box::pin(assemble::tools(&operator.workshop, &validated, &components, parts)).await.map_err(|error| error.to_string())?;
+    let mut conclusion = Box::pin(run::execute(&validated, &provider, &tools, &observer, told(stopped))).await;
     let findings = journal.document().await.status.unwrap_or_default().findings;
     let notices = notice::notices(&validated, &conclusion, &findings);
     events::log(&notices, &redactor);
-    let sent = Events::new(connection.client.clone(), agent).send(&notices, &redactor).await;
+    let sent = Box::pin(Events::new(connection.client.clone(), agent).send(&notices, &redactor)).await;
     conclusion.escalated(&sent, &format!("told by Event on InfraAgent {}/{}", validated.agent.namespace, validated.agent.name));
     let phase = conclusion.phase;
     let closing = run::close(journal, conclusion.clone());
-    telling.report(&conclusion, closing).await.map_err(|error| error.to_string())?;
+    Box::pin(telling.report(&conclusion, closing)).await.map_err(|error| error.to_string())?;
     tracing::info!(%phase, "ends");
     Ok(())
 }

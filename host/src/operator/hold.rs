@@ -58,7 +58,7 @@ impl Holder {
     pub(super) async fn watch(self: Arc<Self>) {
         let api = Api::<AgentRun>::all(self.operator.watching.clone());
         let config = watcher::Config::default().fields(NOT_OVER);
-        let mut changes = watcher(api, config).default_backoff().boxed();
+        let mut changes = watcher(api, config).default_backoff().modify(|run| run.metadata.managed_fields = None).boxed();
         loop {
             match changes.try_next().await {
                 Ok(Some(watcher::Event::Apply(run) | watcher::Event::InitApply(run))) => self.look(run),
@@ -150,7 +150,7 @@ impl Holder {
         };
         // Somebody else closes it if this replica cannot.
         loop {
-            match close::close(&self.operator, None, &run, &verdict).await {
+            match Box::pin(close::close(&self.operator, None, &run, &verdict)).await {
                 Ok(()) => return,
                 Err(audit::Error::Sink(audit::sink::Error::Cluster(audit::sink::cluster::Error::ClaimLost { run, why }))) => {
                     tracing::warn!(run, why, "the run is no longer held");

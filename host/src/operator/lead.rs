@@ -25,6 +25,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::{
     NOT_OVER, Operator,
     account::Accounts,
+    heads::Heads,
     heartbeat::{LABEL, LeaseRef, REPLICA},
     reconcile,
     replicas::Replicas,
@@ -46,6 +47,7 @@ pub(super) struct Leader {
     pub(super) accounts: Accounts,
     pub(super) spending: Spending,
     pub(super) waiting: Waiting,
+    pub(super) heads: Heads,
     /// Held while it is decided whether a run gets a slot.
     pub(super) dispatching: tokio::sync::Mutex<()>,
     pub(super) recorder: Recorder,
@@ -109,6 +111,7 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         slots: Slots::new(operator.settings.max_concurrent, active.collect::<Vec<_>>()),
         accounts: Accounts::default(),
         spending: Spending::default(),
+        heads: Heads::default(),
         waiting: Waiting::new(&caches.runs.state(), operator.clock.now(), operator.clock.elapsed()),
         dispatching: tokio::sync::Mutex::default(),
         recorder: Recorder::new(operator.connection.client.clone(), reporter),

@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use infraagent_api::{
     AgentRun, AgentRunSpec, InfraAgent, LABEL_AGENT, ObjectMeta,
     agent::{AgentPhase, InfraAgentStatus, ReportRule, RunRef},
-    run::{AgentRunStatus, Holder, Previous, RECORD_VERSION, RunPhase, RunTrigger},
+    run::{AgentRunStatus, Holder, RECORD_VERSION, RunPhase, RunTrigger},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::{
@@ -26,6 +26,7 @@ use super::{
     assign::{self, Next},
     close::{self, Verdict},
     conditions::{self, Holds, condition, merge, said},
+    heads,
     lead::Leader,
     spending,
 };
@@ -108,7 +109,7 @@ impl<'a> Look<'a> {
     async fn go(mut self) -> Result<Action, Error> {
         self.take_orders().await?;
         let assessment = self.assess().await;
-        self.settle_active().await?;
+        self.settle_active(resting(&assessment)).await?;
         self.assign_next(&assessment).await?;
         let mut status = self.status();
         self.say(&mut status, assessment).await;
@@ -214,7 +215,7 @@ impl<'a> Look<'a> {
     }
 
     /// Looks at the active run. If it is over its end is written into the agent's status; if its replica is gone it is closed first.
-    async fn settle_active(&mut self) -> Result<(), Error> {
+    async fn settle_active(&mut self, free: AgentPhase) -> Result<(), Error> {
         let Some(active) = self.status().active_run else { return Ok(()) };
         let cached = self.leader.caches.runs.get(&ObjectRef::new(&active.name).within(&self.namespace));
         let run = match cached.filter(|run| run.metadata.uid.as_ref() == Some(&active.uid)) {
@@ -224,11 +225,11 @@ impl<'a> Look<'a> {
         };
         let Some(run) = run else {
             tracing::warn!(run = active.name, "the active run was deleted");
-            return self.release(None).await;
+            return self.release(None, free).await;
         };
         let status = run.status.clone().unwrap_or_default();
         if status.phase.is_some_and(RunPhase::is_terminal) {
-            return self.release(Some(&run)).await;
+            return self.release(Some(&run), free).await;
         }
         match &status.holder {
             None => self.hand_over(&run).await?,
@@ -261,15 +262,17 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// The agent is free again, and what the run was is counted.
-    async fn release(&mut self, run: Option<&AgentRun>) -> Result<(), Error> {
+    /// The agent is free again, which its phase says at once, and what the run was is counted.
+    async fn release(&mut self, run: Option<&AgentRun>, free: AgentPhase) -> Result<(), Error> {
         let mut status = self.status();
         let Some(active) = status.active_run.take() else { return Ok(()) };
+        status.phase = Some(free);
         if let Some(run) = run {
             let record = run.status.clone().unwrap_or_default();
             self.retry(run, &record).await?;
             let models: Vec<_> = self.leader.caches.models.state().iter().map(|models| (**models).clone()).collect();
             self.leader.spending.ended(run, &models).await;
+            self.leader.heads.ended(run);
             status.run_count = record.sequence.unwrap_or(0).max(status.run_count);
             status.last_run_name = Some(run.name_any());
             status.last_run_time = record.start_time.clone().or(record.completion_time);
@@ -363,6 +366,8 @@ impl<'a> Look<'a> {
         drop(one_at_a_time);
         let mut status = self.status();
         status.active_run = Some(RunRef { name: run.name_any(), uid: uid.clone() });
+        // Said with the same write.
+        status.phase = Some(AgentPhase::Running);
         if let Err(error) = self.write(status).await {
             // Nobody knows whether it stands there: the slot stays with the run until a look shows it.
             if matches!(error, Error::Changed) {
@@ -381,10 +386,10 @@ impl<'a> Look<'a> {
         };
         let before = self.status();
         let previous = match &before.last_run_name {
-            Some(name) => self.runs().get_opt(name).await?.and_then(|last| {
-                let head = last.status.as_ref()?.head.as_ref()?.hash.clone();
-                Some(Previous { uid: last.uid()?, head })
-            }),
+            Some(name) => match self.leader.heads.of(&self.namespace, name) {
+                Some(known) => Some(known),
+                None => self.runs().get_opt(name).await?.as_ref().and_then(heads::head),
+            },
             None => None,
         };
         let mut run = run.clone();
@@ -422,17 +427,13 @@ impl<'a> Look<'a> {
 
     /// Puts what is to be said into the status, and tells people when an agent becomes ready or stops being so.
     async fn say(&self, status: &mut InfraAgentStatus, assessment: Assessment) {
-        let Assessment { conditions: new, obstacle, skills, paused, at_most: _, allowance: _, ask_again: _ } = assessment;
+        let free = resting(&assessment);
+        let Assessment { conditions: new, obstacle: _, skills, paused: _, at_most: _, allowance: _, ask_again: _ } = assessment;
         let before = status.conditions.iter().find(|known| known.type_ == "Ready").map(|known| known.status.clone());
         status.conditions = merge(&status.conditions, new);
         status.observed_generation = self.agent.metadata.generation;
         status.skills = skills;
-        status.phase = Some(match (&status.active_run, &obstacle, &paused) {
-            (Some(_), _, _) => AgentPhase::Running,
-            (None, Some(_), _) => AgentPhase::Error,
-            (None, None, Some(_)) => AgentPhase::Paused,
-            (None, None, None) => AgentPhase::Ready,
-        });
+        status.phase = Some(if status.active_run.is_some() { AgentPhase::Running } else { free });
         let now = status.conditions.iter().find(|known| known.type_ == "Ready");
         if let Some(now) = now.filter(|now| before.as_ref() != Some(&now.status)) {
             let type_ = if now.status == "True" { EventType::Normal } else { EventType::Warning };
@@ -453,6 +454,15 @@ impl<'a> Look<'a> {
         next.status = Some(status);
         self.agent = self.agents().replace_status(&self.name, &PostParams::default(), &next).await?;
         Ok(())
+    }
+}
+
+/// The phase of an agent without a run.
+fn resting(assessment: &Assessment) -> AgentPhase {
+    match (&assessment.obstacle, &assessment.paused) {
+        (Some(_), _) => AgentPhase::Error,
+        (None, Some(_)) => AgentPhase::Paused,
+        (None, None) => AgentPhase::Ready,
     }
 }
 

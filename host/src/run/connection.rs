@@ -15,7 +15,7 @@ use super::{
     validate::{ValidatedRun, supported},
 };
 use crate::{
-    audit::Redactor,
+    audit::{Redactor, Redactors},
     broker::{
         cooldown::Leases,
         http::{Http, Secrets, Setup, names::Protected},
@@ -40,6 +40,7 @@ pub struct Connection {
     /// The longest that an effect may take; the fence of a run counts on it.
     pub effect: std::time::Duration,
     config: Arc<Config>,
+    redactors: Arc<Redactors>,
 }
 
 /// Why a run cannot act here.
@@ -70,7 +71,7 @@ impl Connection {
         let mut patient = config.clone();
         (patient.read_timeout, patient.reset_reader_on_write) = (Some(ANSWER), true);
         let client = kube::Client::try_from(patient)?;
-        Ok(Self { client, access, id, operator_namespace, effect: EFFECT_TIMEOUT, config: Arc::new(config) })
+        Ok(Self { client, access, id, operator_namespace, effect: EFFECT_TIMEOUT, config: Arc::new(config), redactors: Arc::default() })
     }
 
     /// How the cluster is reached.
@@ -98,6 +99,13 @@ impl Connection {
             .flatten()
             .filter(|secret| !secret.expose_secret().trim().is_empty())
             .collect()
+    }
+
+    /// The redactor of a run that also knows these secrets. Runs that know the same share it.
+    pub fn redactor(&self, more: impl IntoIterator<Item = SecretString>) -> Arc<Redactor> {
+        let mut known = self.secrets();
+        known.extend(more);
+        self.redactors.of(&known)
     }
 
     /// That the run can act here at all: in the environment's cluster, as a ServiceAccount that exists.

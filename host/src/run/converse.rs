@@ -215,7 +215,7 @@ pub async fn converse<T: Tools>(
         started,
         progress: Progress::new(&run.limits),
         last_words: None,
-        finding_schema: finding::schema().ok(),
+        finding_schema: finding::schema(),
     };
     let mut end = tokio::select! {
         biased;
@@ -239,32 +239,33 @@ struct Talk<'a, T> {
     until: Instant,
     progress: Progress<'a>,
     last_words: Option<String>,
-    finding_schema: Option<Schema>,
+    finding_schema: Option<&'static Schema>,
 }
 
 impl<T: Tools> Talk<'_, T> {
     async fn hold(&mut self) -> Result<String, Abort> {
-        let system = prompt::system(self.run);
-        let definitions = prompt::tools(self.run);
         let mut history = History::new(prompt::task(self.run));
+        let mut request = Request {
+            model: self.run.model.id(),
+            system: prompt::system(self.run),
+            messages: Vec::new(),
+            tools: prompt::tools(self.run),
+            may_call: true,
+            stable: 0,
+            max_tokens: 0,
+        };
         loop {
             let question = self.progress.ask(self.started.elapsed(), self.tools.entries_left())?;
             self.observer.tell(&Event::TurnStarted { turn: question.turn, of: self.run.limits.turns, max_tokens: question.max_tokens });
-            let request = Request {
-                model: self.run.model.id(),
-                system: system.clone(),
-                messages: history.messages(question.last.then_some(LAST_TURN)),
-                tools: definitions.clone(),
-                may_call: !question.last,
-                stable: history.stable(),
-                max_tokens: question.max_tokens,
-            };
-            let reply = self.ask(&request).await?;
+            request.messages = history.messages(question.last.then_some(LAST_TURN));
+            (request.may_call, request.stable, request.max_tokens) = (!question.last, history.stable(), question.max_tokens);
+            // What is done at other times takes no room while the model is waited for.
+            let reply = Box::pin(self.ask(&request)).await?;
             let next = self.progress.next(question, &reply);
             self.tell_reply(&reply, matches!(next, Next::Finish(_)));
             let results = match next {
-                Next::CallTools(calls) => self.call_all(&calls).await,
-                Next::Reject(calls) => Ok(self.reject_all(&calls).await),
+                Next::CallTools(calls) => Box::pin(self.call_all(&calls)).await,
+                Next::Reject(calls) => Ok(Box::pin(self.reject_all(&calls)).await),
                 Next::Finish(report) => return Ok(report),
                 Next::Abort(abort) => return Err(abort),
             };
@@ -377,7 +378,7 @@ impl<T: Tools> Talk<'_, T> {
     /// Findings have a place of their own in the record and take no entry.
     async fn find(&self, call: &ToolCall) -> Outcome {
         let parsed = call.arguments.json().map_err(|error| error.to_string()).and_then(|value| {
-            let checked = self.finding_schema.as_ref().map_or(Ok(()), |schema| schema.check(value));
+            let checked = self.finding_schema.map_or(Ok(()), |schema| schema.check(value));
             checked.map_err(|error| error.to_string())?;
             finding::parse(value).map_err(|error| error.to_string())
         });

@@ -1,5 +1,7 @@
 //! The tool `report_finding`: offered by the host beside the tools of the skills, so that findings are typed instead of scraped from text.
 
+use std::sync::LazyLock;
+
 use infraagent_guard::{
     call::{Finding, ObjectRef, ResourceType, Severity},
     name::{GroupResource, Invalid, Namespace, ObjectName, Readable, ToolName},
@@ -23,8 +25,13 @@ pub fn guard_tool() -> Result<Tool, Invalid> {
     Ok(Tool::new(ToolName::parse(NAME)?, Vec::new(), false))
 }
 
-/// The schema of its arguments.
-pub fn schema() -> Result<Schema, InvalidSchema> {
+/// The schema of its arguments: one for all runs.
+pub fn schema() -> Option<&'static Schema> {
+    static SCHEMA: LazyLock<Option<Schema>> = LazyLock::new(|| compiled().ok());
+    SCHEMA.as_ref()
+}
+
+fn compiled() -> Result<Schema, InvalidSchema> {
     Schema::load(json!({
         "type": "object",
         "additionalProperties": false,

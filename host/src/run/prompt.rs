@@ -3,7 +3,7 @@
 //! Pure, and the same bytes for the same run: everything is sorted, no time and no uid is in it, so that a provider's prompt cache hits and a
 //! recording fits. Texts from the world are not part of it; the words about the mark that encloses them are.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use infraagent_api::agent::Reporting;
 use infraagent_guard::policy::Autonomy;
@@ -37,11 +37,11 @@ pub fn task(run: &ValidatedRun) -> Message {
 /// Everything that the model may call: the skills' tools and the host's own, sorted by name.
 pub fn tools(run: &ValidatedRun) -> Vec<ToolDefinition> {
     let mut tools: Vec<ToolDefinition> = run.skills.iter().flat_map(|skill| &skill.tools).map(definition).collect();
-    if let Ok(schema) = finding::schema() {
+    if let Some(schema) = finding::schema() {
         tools.push(ToolDefinition {
             name: finding::NAME.to_owned(),
             description: finding::DESCRIPTION.to_owned(),
-            input_schema: schema.source().clone(),
+            input_schema: Arc::clone(schema.source()),
         });
     }
     tools.sort_by(|a, b| a.name.cmp(&b.name));
@@ -50,7 +50,11 @@ pub fn tools(run: &ValidatedRun) -> Vec<ToolDefinition> {
 
 fn definition(tool: &Tool) -> ToolDefinition {
     let Tool { name, description, schema, actions: _, tier } = tool;
-    ToolDefinition { name: name.clone(), description: format!("{description} [{}]", tier.as_str()), input_schema: schema.source().clone() }
+    ToolDefinition {
+        name: name.clone(),
+        description: format!("{description} [{}]", tier.as_str()),
+        input_schema: Arc::clone(schema.source()),
+    }
 }
 
 /// Appends a line. Writing to a string cannot fail.

@@ -6,8 +6,14 @@
 //!
 //! Arguments come from the model: at most 64 KiB and 32 levels.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
 use jsonschema::{PatternOptions, Validator};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 /// The largest schema, as compact JSON.
 pub const MAX_SCHEMA_BYTES: usize = 16 * 1024;
@@ -35,11 +41,45 @@ const DIALECTS: [&str; 3] = [
     "https://json-schema.org/draft/2020-12/schema",
 ];
 
-/// The compiled schema of a tool's arguments.
+/// The compiled schema of a tool's arguments. Everybody who has the same one shares it: each takes tens of kilobytes, and a run has several.
+#[derive(Debug, Clone)]
+pub struct Schema(Arc<Compiled>);
+
 #[derive(Debug)]
-pub struct Schema {
-    source: Value,
+struct Compiled {
+    source: Arc<Value>,
     validator: Validator,
+}
+
+/// The schemas that are in use, by the digest of their text.
+static IN_USE: Mutex<Option<HashMap<[u8; 32], Weak<Compiled>>>> = Mutex::new(None);
+
+/// The schema with this digest: the one that is in use, or a new one.
+fn shared(digest: [u8; 32], compile: impl FnOnce() -> Result<Compiled, InvalidSchema>) -> Result<Arc<Compiled>, InvalidSchema> {
+    let mut all = IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
+    let all = all.get_or_insert_default();
+    if let Some(known) = all.get(&digest).and_then(Weak::upgrade) {
+        return Ok(known);
+    }
+    all.retain(|_, known| known.strong_count() > 0);
+    let made = Arc::new(compile()?);
+    all.insert(digest, Arc::downgrade(&made));
+    Ok(made)
+}
+
+impl Compiled {
+    fn new(source: Value) -> Result<Self, InvalidSchema> {
+        if source.get("type").and_then(Value::as_str) != Some("object") {
+            return Err(InvalidSchema::NoObject);
+        }
+        Walk { root: &source, seen: 0 }.schema(&source, 1, "")?;
+        let validator = jsonschema::options()
+            .offline()
+            .with_pattern_options(PatternOptions::regex().size_limit(MAX_REGEX_BYTES).dfa_size_limit(MAX_REGEX_BYTES))
+            .build(&source)
+            .map_err(|error| InvalidSchema::Malformed(format!("{error} at `{}`", error.instance_path())))?;
+        Ok(Self { source: Arc::new(source), validator })
+    }
 }
 
 /// Why a schema is refused.
@@ -107,25 +147,17 @@ impl Schema {
         if deeper_than(&source, MAX_DOCUMENT_DEPTH) {
             return Err(InvalidSchema::TooDeep { at: "/".to_owned() });
         }
-        let bytes = source.to_string().len();
+        let text = source.to_string();
+        let bytes = text.len();
         if bytes > MAX_SCHEMA_BYTES {
             return Err(InvalidSchema::TooLarge { bytes });
         }
-        if source.get("type").and_then(Value::as_str) != Some("object") {
-            return Err(InvalidSchema::NoObject);
-        }
-        Walk { root: &source, seen: 0 }.schema(&source, 1, "")?;
-        let validator = jsonschema::options()
-            .offline()
-            .with_pattern_options(PatternOptions::regex().size_limit(MAX_REGEX_BYTES).dfa_size_limit(MAX_REGEX_BYTES))
-            .build(&source)
-            .map_err(|error| InvalidSchema::Malformed(format!("{error} at `{}`", error.instance_path())))?;
-        Ok(Self { source, validator })
+        shared(Sha256::digest(&text).into(), || Compiled::new(source)).map(Self)
     }
 
     /// The schema as it was given.
-    pub fn source(&self) -> &Value {
-        &self.source
+    pub fn source(&self) -> &Arc<Value> {
+        &self.0.source
     }
 
     /// Checks arguments.
@@ -138,6 +170,7 @@ impl Schema {
             return Err(InvalidArguments::TooLarge { bytes });
         }
         let problems: Vec<String> = self
+            .0
             .validator
             .iter_errors(arguments)
             .take(SHOWN_PROBLEMS)

@@ -15,7 +15,7 @@ pub(crate) fn tool(name: &str) -> ToolDefinition {
     ToolDefinition {
         name: name.to_owned(),
         description: format!("Does {name}."),
-        input_schema: json!({ "type": "object", "properties": { "name": { "type": "string" } } }),
+        input_schema: json!({ "type": "object", "properties": { "name": { "type": "string" } } }).into(),
     }
 }
 

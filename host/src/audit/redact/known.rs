@@ -3,7 +3,7 @@
 //! Encodings with one text (base64, hexadecimal) are searched for as texts; those with many (percent signs, JSON escapes, wrapped lines) are undone first: the
 //! text is read through a [`View`] that remembers where each byte came from.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use base64::{
     Engine,
     prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD},
@@ -82,8 +82,11 @@ impl Known {
     }
 }
 
+/// Of the compact kind: with a table for each state, one token of a ServiceAccount in all its encodings would take megabytes.
 fn automaton(texts: &[Vec<u8>]) -> Option<AhoCorasick> {
-    if texts.is_empty() { None } else { AhoCorasick::builder().match_kind(MatchKind::Standard).build(texts).ok() }
+    let mut builder = AhoCorasick::builder();
+    builder.match_kind(MatchKind::Standard).kind(Some(AhoCorasickKind::ContiguousNFA));
+    if texts.is_empty() { None } else { builder.build(texts).ok() }
 }
 
 /// Every match, also those that overlap: cutting out only one of two would leave most of the other.

@@ -181,7 +181,7 @@ impl ClusterSink {
         let unreadable = |message: String| Error::Unanswered { run: shown.clone(), message };
         let kind = kube::core::ApiResource::erase::<AgentRun>(&());
         let api = Api::<DynamicObject>::namespaced_with(client.clone(), namespace, &kind);
-        let found = match timeout(REQUEST, api.get(name)).await {
+        let mut found = match timeout(REQUEST, api.get(name)).await {
             Ok(Ok(found)) => found,
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => return Err(lost("it was deleted")),
             Ok(Err(error)) => return Err(unreadable(message(&error))),
@@ -190,6 +190,8 @@ impl ClusterSink {
         if found.metadata.uid.as_deref() != Some(uid) {
             return Err(lost("it was deleted, and created anew"));
         }
+        // Who changed what when is no part of the record.
+        found.metadata.managed_fields = None;
         let resource_version = found.metadata.resource_version.clone().unwrap_or_default();
         let status = found.data.get("status").cloned().unwrap_or(Value::Null);
         let run: AgentRun = serde_json::to_value(found).and_then(serde_json::from_value).map_err(|error| unreadable(error.to_string()))?;

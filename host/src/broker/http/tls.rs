@@ -3,7 +3,7 @@
 //! Every connection has a [`Witness`]: it verifies as strictly as anybody, and keeps the certificate that it saw, also one that does not hold. So a skill
 //! learns that a certificate is expired, and since when, although the handshake ended there: no request, and no credential, was sent.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use infraagent_sandbox::broker::Certificate;
 use rustls::{
@@ -44,11 +44,21 @@ const NAME: usize = 200;
 /// Names that only the certificates of API servers carry.
 const API_SERVER: [&str; 2] = ["kubernetes.default.svc", "kubernetes.default"];
 
+/// Who verifies against the certificate authorities of this machine. They are read once: all of them are some hundred kilobytes, which no run needs for itself.
+static SYSTEM: OnceLock<Arc<Verifier>> = OnceLock::new();
+
 impl Trust {
     pub(super) fn verifier(&self) -> Result<Arc<dyn ServerCertVerifier>, String> {
         let provider = Arc::new(ring::default_provider());
         match self {
-            Self::System => Ok(Arc::new(Verifier::new(provider).map_err(|error| error.to_string())?)),
+            Self::System => match SYSTEM.get() {
+                Some(verifier) => Ok(Arc::clone(verifier) as _),
+                // What failed is tried again.
+                None => {
+                    let verifier = Verifier::new(provider).map_err(|error| error.to_string())?;
+                    Ok(Arc::clone(SYSTEM.get_or_init(|| Arc::new(verifier))) as _)
+                }
+            },
             Self::Roots(certificates) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in certificates {

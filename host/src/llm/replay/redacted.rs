@@ -1,5 +1,7 @@
 //! Questions and replies without secrets, as they may be written into a recording.
 
+use serde_json::Value;
+
 use crate::{
     audit::Redactor,
     llm::{Arguments, Content, Message, Reply, Request, ToolCall, ToolDefinition, ToolResult, arguments::Unreadable},
@@ -35,9 +37,9 @@ fn text(text: &str, redactor: &Redactor) -> String {
 
 fn tool(tool: &ToolDefinition, redactor: &Redactor) -> ToolDefinition {
     let ToolDefinition { name, description, input_schema } = tool;
-    let mut input_schema = input_schema.clone();
+    let mut input_schema = Value::clone(input_schema);
     redactor.json(&mut input_schema);
-    ToolDefinition { name: name.clone(), description: text(description, redactor), input_schema }
+    ToolDefinition { name: name.clone(), description: text(description, redactor), input_schema: input_schema.into() }
 }
 
 fn message(message: &Message, redactor: &Redactor) -> Message {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -12,7 +14,7 @@ fn request(messages: Vec<Message>) -> Request {
         tools: vec![ToolDefinition {
             name: "inspect".to_owned(),
             description: "Looks.".to_owned(),
-            input_schema: json!({ "type": "object", "properties": { "b": {}, "a": {} } }),
+            input_schema: json!({ "type": "object", "properties": { "b": {}, "a": {} } }).into(),
         }],
         may_call: true,
         stable: 1,
@@ -110,7 +112,7 @@ fn every_part_of_a_request_is_compared() {
         ("tool gone", |request| request.tools.clear()),
         ("tool name", |request| request.tools[0].name.push('x')),
         ("tool description", |request| request.tools[0].description.push('x')),
-        ("tool schema", |request| request.tools[0].input_schema["properties"]["a"] = json!({ "type": "string" })),
+        ("tool schema", |request| Arc::make_mut(&mut request.tools[0].input_schema)["properties"]["a"] = json!({ "type": "string" })),
         ("message", |request| request.messages[0] = Message::user("Start.")),
         ("role", |request| request.messages[0].role = Role::Assistant),
     ];

@@ -87,13 +87,25 @@ impl Reader {
 
     /// The documents that decisions rest on, as they are now.
     pub async fn governing(&self) -> Result<Governing, Error> {
-        let Self { client, namespace, agent } = self;
-        let agent = named::<InfraAgent>(client, namespace, agent, "create it, or correct --agent-name and --namespace");
-        let (agent, policies) = tokio::try_join!(agent, policies(client, namespace))?;
-        let hint =
-            format!("InfraAgent `{namespace}/{}` names it in `spec.environmentRef`: create it, or correct the reference", self.agent);
-        let environment = named::<AgentEnvironment>(client, namespace, &agent.spec.environment_ref, &hint).await?;
+        let (agent, policies) = tokio::try_join!(self.agent(), policies(&self.client, &self.namespace))?;
+        let environment = self.environment(&agent).await?;
         Ok(Governing { agent, environment, policies })
+    }
+
+    /// The same, with an agent that was just read.
+    pub async fn governing_of(&self, agent: InfraAgent) -> Result<Governing, Error> {
+        let (environment, policies) = tokio::try_join!(self.environment(&agent), policies(&self.client, &self.namespace))?;
+        Ok(Governing { agent, environment, policies })
+    }
+
+    /// The agent alone.
+    pub async fn agent(&self) -> Result<InfraAgent, Error> {
+        named(&self.client, &self.namespace, &self.agent, "create it, or correct --agent-name and --namespace").await
+    }
+
+    async fn environment(&self, agent: &InfraAgent) -> Result<AgentEnvironment, Error> {
+        let hint = format!("InfraAgent `{}` names it in `spec.environmentRef`: create it, or correct the reference", self.shown());
+        named(&self.client, &self.namespace, &agent.spec.environment_ref, &hint).await
     }
 
     /// Every ModelTierConfig.
@@ -159,7 +171,7 @@ where
 {
     let what = format!("{} `{namespace}/{name}`", K::kind(&()));
     match Api::<K>::namespaced(client.clone(), namespace).get(name).await {
-        Ok(found) => Ok(found),
+        Ok(found) => Ok(light(found)),
         Err(kube::Error::Api(status)) if status.code == 404 && status.details.is_some() => {
             Err(Error::Missing { kind: K::kind(&()).into_owned(), name: format!("{namespace}/{name}"), hint: hint.to_owned() })
         }
@@ -169,9 +181,15 @@ where
 
 async fn listed<K: Resource<DynamicType = ()> + DeserializeOwned + Clone + std::fmt::Debug>(api: &Api<K>) -> Result<Vec<K>, Error> {
     match api.list(&ListParams::default()).await {
-        Ok(list) => Ok(list.items),
+        Ok(list) => Ok(list.items.into_iter().map(light).collect()),
         Err(error) => Err(unreadable(K::plural(&()).into_owned(), &error)),
     }
+}
+
+/// Without who changed what when: nobody asks, a run keeps its documents, and it is the largest part of them.
+fn light<K: Resource>(mut object: K) -> K {
+    object.meta_mut().managed_fields = None;
+    object
 }
 
 async fn metadata<K>(api: &Api<K>, name: &str) -> Result<Option<ObjectMeta>, Error>

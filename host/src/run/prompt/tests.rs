@@ -8,7 +8,7 @@ fn the_prompt_of_a_whole_run() {
     let run = fixture::run(|_| ());
     insta::assert_snapshot!(system(&run));
     insta::assert_json_snapshot!(
-        tools(&run).iter().map(|tool| json!([tool.name, tool.description, tool.input_schema])).collect::<Vec<_>>()
+        tools(&run).iter().map(|tool| json!([tool.name, tool.description, *tool.input_schema])).collect::<Vec<_>>()
     );
 }
 

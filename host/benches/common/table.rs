@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
 use serde_json::{Value, json};
 
-use crate::measure::Sample;
+use super::sample::Sample;
 
 /// One comparison.
 #[derive(Debug)]
@@ -18,12 +18,15 @@ pub(crate) struct Row {
 }
 
 /// What was promised.
+#[expect(dead_code, reason = "each benchmark makes some of these promises")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Goal {
     /// At most so many times the baseline.
     Times(f64),
     /// At least so many times cheaper than the baseline.
     Cheaper(f64),
+    /// At least so many times the baseline.
+    AtLeast(f64),
     /// At most so much, in the row's unit.
     AtMost(f64),
     /// At most so much more than the baseline, in the row's unit.
@@ -52,6 +55,7 @@ impl Row {
         match self.goal {
             Goal::Times(most) => ours <= baseline * most,
             Goal::Cheaper(least) => baseline >= ours * least,
+            Goal::AtLeast(least) => ours >= baseline * least,
             Goal::AtMost(most) => ours <= most,
             Goal::More(most) => ours - baseline <= most,
             Goal::Told => true,
@@ -63,7 +67,7 @@ impl Row {
         let (ours, baseline) = (self.ours.p50, self.baseline?.p50);
         Some(match self.goal {
             Goal::Cheaper(_) => baseline / ours,
-            Goal::Times(_) | Goal::AtMost(_) | Goal::More(_) | Goal::Told => ours / baseline,
+            Goal::Times(_) | Goal::AtLeast(_) | Goal::AtMost(_) | Goal::More(_) | Goal::Told => ours / baseline,
         })
     }
 
@@ -71,6 +75,7 @@ impl Row {
         match self.goal {
             Goal::Times(most) => format!("<= {most}x"),
             Goal::Cheaper(least) => format!(">= {least}x cheaper"),
+            Goal::AtLeast(least) => format!(">= {least}x"),
             Goal::AtMost(most) => format!("<= {most} {}", self.unit),
             Goal::More(most) => format!("<= +{most} {}", self.unit),
             Goal::Told => String::new(),
@@ -117,7 +122,7 @@ pub(crate) fn json(rows: &[Row]) -> Value {
         let Row { name, ours, baseline, unit, goal, note } = row;
         let ok = match goal {
             Goal::Told => None,
-            Goal::Times(_) | Goal::Cheaper(_) | Goal::AtMost(_) | Goal::More(_) => Some(row.is_ok()),
+            Goal::Times(_) | Goal::Cheaper(_) | Goal::AtLeast(_) | Goal::AtMost(_) | Goal::More(_) => Some(row.is_ok()),
         };
         json!({
             "name": name,

@@ -1,0 +1,41 @@
+//! What the operator costs when it waits, when many runs wait, and when many runs come and go: `make bench-scale`.
+//!
+//! Every section starts a control plane of its own with what an administrator installs, and the released program as a process. Memory and CPU time are what the
+//! system says about that process, requests what the API server's own log says about its user. `--quick` takes fewer agents and less time, `--only NAME` one
+//! section, and `--check` fails if a goal is missed.
+
+mod bare;
+#[path = "../common/mod.rs"]
+mod common;
+mod idle;
+mod in_flight;
+mod operator;
+mod requests;
+mod runs;
+mod stage;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use common::{args::Args, table::Row};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let rows = runtime.block_on(measure_all(&args))?;
+    args.conclude(&rows)
+}
+
+async fn measure_all(args: &Args) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    if args.wants("idle") {
+        rows.extend(idle::run(args.quick).await?);
+    }
+    if args.wants("in-flight") {
+        rows.extend(in_flight::run(args.quick).await?);
+    }
+    if args.wants("runs-per-second") {
+        rows.extend(runs::run(args.quick).await?);
+    }
+    Ok(rows)
+}
