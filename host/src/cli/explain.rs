@@ -106,7 +106,7 @@ fn shown(Explanation { agent, bounds, actions, notes }: &Explanation) -> String 
     let clean = |text: &str| escape_terminal(text).into_owned();
     let mut said = table(&["BOUND", "HOLDS", "FROM", "INSTEAD OF"]);
     for bound in bounds {
-        said.add_row([&bound.what, &bound.holds, &bound.from, &bound.instead_of.join("; ")].map(clean));
+        said.add_row([&bound.what, &bound.holds, &bound.from, &bound.instead_of.join("; ")].map(|text| clean(text)));
     }
     let mut text = format!("InfraAgent {}\n\n{said}\n", clean(agent));
     if !actions.is_empty() {
