@@ -53,6 +53,7 @@ async fn replica(
         telemetry: Telemetry { metrics: Some(metrics.clone()), ..Telemetry::default() },
         metrics,
         health: Health::new(),
+        starting: Semaphore::new(STARTING),
     };
     let (stop, stopped) = watch::channel(false);
     (stop, tokio::spawn(async move { run(Arc::new(operator), stopped).await.unwrap() }))
