@@ -58,7 +58,7 @@ fn own(documents: Vec<Value>, home: &str, namespace: &str) -> Vec<Value> {
         if let Some(subject) = document.pointer_mut("/subjects/0/namespace") {
             *subject = json!(home);
         }
-        document["metadata"]["labels"] = json!({ "agents": namespace });
+        document["metadata"]["labels"]["agents"] = json!(namespace);
         own.push(document);
     }
     own

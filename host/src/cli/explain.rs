@@ -106,15 +106,13 @@ fn shown(Explanation { agent, bounds, actions, notes }: &Explanation) -> String 
     let clean = |text: &str| escape_terminal(text).into_owned();
     let mut said = table(&["BOUND", "HOLDS", "FROM", "INSTEAD OF"]);
     for bound in bounds {
-        said.add_row([&bound.what, &bound.holds, &bound.from, &bound.instead_of.join("; ")].map(|text| clean(text)));
+        said.add_row([&bound.what, &bound.holds, &bound.from, &bound.instead_of.join("; ")].map(clean));
     }
     let mut text = format!("InfraAgent {}\n\n{said}\n", clean(agent));
     if !actions.is_empty() {
         let mut done = table(&["SKILL", "TOOL", "ACTION", "TIER", "VERDICT", "BECAUSE"]);
         for action in actions {
-            done.add_row(
-                [&action.skill, &action.tool, &action.action, &action.tier, action.verdict, &action.because].map(|text| clean(text)),
-            );
+            done.add_row([&action.skill, &action.tool, &action.action, &action.tier, action.verdict, &action.because].map(clean));
         }
         text.push_str(&format!("\n{done}\n"));
     }
