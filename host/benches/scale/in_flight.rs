@@ -47,9 +47,6 @@ async fn grown(name: &str, runs: usize, transcript: usize, goal: Goal) -> anyhow
     sleep(Duration::from_secs(5)).await;
     let after = operator.resident()?;
     anyhow::ensure!(stage.model.asked() == 2 + 2 * runs, "a question was asked again: the machine is too slow for so many runs");
-    if let Ok(path) = std::env::var("INFRAAGENT_BENCH_SMAPS") {
-        operator.keep_maps(std::path::Path::new(&path))?;
-    }
     let seen = stage.model.seen();
     let asked = seen.last().map_or(0, |request| request.body.to_string().len());
     let sent = seen.last().map_or(0, |request| request.body["messages"].to_string().len());

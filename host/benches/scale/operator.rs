@@ -52,15 +52,6 @@ impl Operator {
         process::cpu(self.child.id())
     }
 
-    pub(crate) fn keep_maps(&self, to: &Path) -> anyhow::Result<()> {
-        std::fs::copy(format!("/proc/{}/smaps", self.child.id()), to)?;
-        std::fs::write(to.with_extension("pid"), self.child.id().to_string())?;
-        while to.exists() {
-            std::thread::sleep(std::time::Duration::from_millis(500));
-        }
-        Ok(())
-    }
-
     /// Stands still until [`Self::go_on`].
     pub(crate) fn stand_still(&self) -> anyhow::Result<()> {
         self.signal(Signal::STOP)
