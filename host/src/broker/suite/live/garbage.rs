@@ -133,17 +133,35 @@ impl Site {
     /// Forced past the guard it is gone, or another one.
     async fn loses(&self, claim: &str, attack: Effect) {
         let before = self.uid(claim).await;
-        // Controllers write too: what changed since it was looked at is looked at again.
         let changed = || async {
-            let permit = self.bench().forced(attack.clone()).await;
-            match self.live.execute(&permit, 1).await {
-                Ok(receipt) => Some(receipt.changed),
-                Err(CallError::Conflict(_)) => None,
-                Err(error) => panic!("{error:?}"),
-            }
+            let permit = self.bench().forced(self.as_it_is_now(attack.clone()).await).await;
+            unless_it_changed_meanwhile(self.live.execute(&permit, 1).await)
         };
         assert!(eventually("the change is made", changed).await);
         eventually(&format!("claim {claim} is lost"), || async { (self.uid(claim).await != before).then_some(()) }).await;
+    }
+
+    /// The neighbour: decided as it is, allowed, and done.
+    async fn acts(&self, effect: Effect) {
+        let changed = || async { unless_it_changed_meanwhile(self.bench().act(self.as_it_is_now(effect.clone()).await).await) };
+        assert!(eventually("the change is made", changed).await);
+    }
+
+    /// Controllers write too: a deletion names the version that the object has by now.
+    async fn as_it_is_now(&self, effect: Effect) -> Effect {
+        match effect {
+            Effect::Delete(victim) => delete(&self.bench(), victim.kind, victim.name.as_str()).await,
+            other => other,
+        }
+    }
+}
+
+/// Whether it was changed; nothing if a controller came in between, so that it has to be looked at again.
+fn unless_it_changed_meanwhile(outcome: Result<Receipt, CallError>) -> Option<bool> {
+    match outcome {
+        Ok(receipt) => Some(receipt.changed),
+        Err(CallError::Conflict(_)) => None,
+        Err(error) => panic!("{error:?}"),
     }
 }
 
@@ -168,7 +186,7 @@ async fn a_pod_that_owns_its_claim() {
     site.protects(&claim, "ephemeral-volume", attacks).await;
     // The neighbour restarts: another pod runs in the end.
     let before = site.pods("plain").await[0].uid();
-    assert!(bench.act(restart(Deployment, "plain")).await.unwrap().changed);
+    site.acts(restart(Deployment, "plain")).await;
     eventually("the neighbour has a new pod", || async {
         let pods = site.pods("plain").await;
         (pods.len() == 1 && pods[0].uid() != before).then_some(())
@@ -198,7 +216,7 @@ async fn a_claim_that_waits_for_its_last_pod() {
     ];
     site.protects("leaving", "terminating-claim", attacks).await;
     let staying = site.uid("staying").await;
-    assert!(bench.act(scale(ScaleDeployment, "kept", 0)).await.unwrap().changed);
+    site.acts(scale(ScaleDeployment, "kept", 0)).await;
     eventually("the neighbour's pod ends", || async { site.pods("kept").await.is_empty().then_some(()) }).await;
     site.collected().await;
     assert_eq!(site.uid("staying").await, staying);
@@ -225,8 +243,8 @@ async fn a_set_that_deletes_its_claims() {
         .await;
     site.protects("data-deleted-0", "claim-retention", vec![delete(&bench, DeleteStatefulSet, "deleted").await]).await;
     let kept = site.uid("data-kept-1").await;
-    assert!(bench.act(scale(ScaleStatefulSet, "kept", 1)).await.unwrap().changed);
-    assert!(bench.act(restart(StatefulSet, "scaled")).await.unwrap().changed);
+    site.acts(scale(ScaleStatefulSet, "kept", 1)).await;
+    site.acts(restart(StatefulSet, "scaled")).await;
     eventually("the neighbour is smaller", || async { (site.pods("kept").await.len() == 1).then_some(()) }).await;
     site.collected().await;
     assert_eq!(site.uid("data-kept-1").await, kept);
@@ -261,8 +279,8 @@ async fn what_belongs_to_what_would_be_deleted() {
     site.protects("behind", "dependants", attacks).await;
     // Neighbours: the owner stays where it is only restarted; what nothing belongs to may go, and its pods with it.
     let before = site.uid("of-owner").await;
-    assert!(bench.act(restart(Deployment, "owner")).await.unwrap().changed);
-    assert!(bench.act(delete(&bench, DeleteDeployment, "free").await).await.unwrap().changed);
+    site.acts(restart(Deployment, "owner")).await;
+    site.acts(delete(&bench, DeleteDeployment, "free").await).await;
     eventually("the neighbour's pods are collected", || async { site.pods("free").await.is_empty().then_some(()) }).await;
     site.collected().await;
     assert_eq!(site.uid("of-owner").await, before);
@@ -322,12 +340,12 @@ async fn a_rollout_completes_and_can_be_waited_for() {
         Read::Wait(Wait { object, condition: infraagent_guard::call::Condition::RolledOut, timeout_ms: 60_000 })
     };
     assert_eq!(bench.read("read", rolled_out()).await, Ok(Answer::Reached(true)));
-    assert!(bench.act(restart(Deployment, "web")).await.unwrap().changed);
+    site.acts(restart(Deployment, "web")).await;
     assert_eq!(bench.read("read", rolled_out()).await, Ok(Answer::Reached(true)));
     let after = site.pods("web").await;
     assert!(after.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).all(|pod| !before.contains(&pod.uid())));
     // Back again: the first revision has no mark.
-    assert!(bench.act(rollback("web", 1)).await.unwrap().changed);
+    site.acts(rollback("web", 1)).await;
     assert_eq!(bench.read("read", rolled_out()).await, Ok(Answer::Reached(true)));
     let web = bench.object("deployments.apps", "web").await.unwrap();
     assert_eq!(web["spec"]["template"]["metadata"].get("annotations"), None);
