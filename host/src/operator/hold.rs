@@ -18,11 +18,11 @@ use kube::{
 use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use super::{
-    CANCEL, NOT_OVER, Operator,
+    NOT_OVER, Operator,
     close::{self, Verdict},
     execution,
     heartbeat::LeaseRef,
-    names,
+    names, ordered_stop,
 };
 use crate::{audit, broker::fence::Tenure, run::stop::Stop};
 
@@ -103,11 +103,11 @@ impl Holder {
         if !holds {
             return;
         }
-        let cancelled = run.annotations().get(CANCEL).is_some_and(|value| value == "true");
+        let ordered = ordered_stop(&run);
         let mut runs = self.lock();
         if let Some(active) = runs.active.get(&uid) {
-            if cancelled {
-                active.stop.send_if_modified(|stop| stop.is_none() && stop.replace(Stop::Cancelled).is_none());
+            if ordered.is_some() {
+                active.stop.send_if_modified(|stop| stop.is_none() && std::mem::replace(stop, ordered).is_none());
             }
             return;
         }
@@ -116,7 +116,7 @@ impl Holder {
         if runs.closed || phase != RunPhase::Pending || run.spec.record_version > RECORD_VERSION {
             return;
         }
-        let (stop, stopped) = watch::channel(cancelled.then_some(Stop::Cancelled));
+        let (stop, stopped) = watch::channel(ordered);
         let holder = Arc::clone(self);
         let key = uid.clone();
         let task = tokio::spawn(async move {

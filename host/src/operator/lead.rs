@@ -122,6 +122,7 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
     tasks.spawn(watch_leases(Arc::clone(&leader)));
     tasks.spawn(statuses::keep(Arc::clone(&leader), dirtied));
     tasks.spawn(reconcile::orphans(Arc::clone(&leader)));
+    tasks.spawn(reconcile::follow_clock(Arc::clone(&leader)));
     let queue = stream::poll_fn(move |context| woken.poll_recv(context)).map(Ok::<_, watcher::Error>);
     let reconciled = applier(
         reconcile::reconcile,
@@ -306,7 +307,7 @@ pub(super) fn holder(run: &AgentRun) -> Option<&str> {
 
 impl Leader {
     /// Has every agent looked at.
-    fn wake_everybody(&self) {
+    pub(super) fn wake_everybody(&self) {
         for agent in self.caches.agents(|_| true) {
             let _ = self.wake.send(agent);
         }

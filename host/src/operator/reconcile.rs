@@ -1,12 +1,14 @@
-//! One look at one agent: what is over is settled, what is lost is closed, what was ordered is made a run, what waits is assigned, and all of it is said in the
-//! agent's status. Every write bears the version that the decision was made on; a conflict means to look again.
+//! One look at one agent: what is over is settled, what is lost is closed, what was ordered or is due is made a run, what waits is assigned, and all of it is said
+//! in the agent's status. Every write bears the version that the decision was made on; a conflict means to look again.
+
+mod due;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use infraagent_api::{
-    AgentRun, AgentRunSpec, InfraAgent, LABEL_AGENT, ObjectMeta,
+    AgentRun, InfraAgent, Time,
     agent::{AgentPhase, InfraAgentStatus, ReportRule, RunRef},
-    run::{AgentRunStatus, Holder, RECORD_VERSION, RunPhase, RunTrigger},
+    run::{AgentRunStatus, Holder, RECORD_VERSION, RunPhase},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::{
@@ -21,20 +23,24 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    MANAGER, RUN_NOW,
+    RUN_NOW,
     assess::{self, Assessment, Obstacle, References},
     assign::{self, Next},
     close::{self, Verdict},
     conditions::{self, Holds, condition, merge, said},
     heads,
     lead::Leader,
+    orders::Order,
     spending,
 };
 use crate::{
     audit,
     run::{dereference::cluster::selects, validate::SERVICE_ACCOUNT_PREFIX},
+    schedule::{Due, Schedule},
     telemetry::metrics::operator::Controller,
 };
+
+pub(super) use self::due::follow_clock;
 
 /// When something that nobody announces may have changed.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
@@ -98,27 +104,40 @@ struct Look<'a> {
     now: Timestamp,
     /// When to look again at the latest.
     again: Option<Duration>,
+    /// When the agent runs by itself.
+    schedule: Option<Schedule>,
+    /// For what time it waits, as its status says.
+    awaits: Option<Timestamp>,
+    /// The same, exactly.
+    next: Option<Due>,
 }
 
 impl<'a> Look<'a> {
     fn new(agent: &InfraAgent, leader: &'a Leader) -> Self {
         let (namespace, name) = (agent.namespace().unwrap_or_default(), agent.name_any());
-        Self { leader, agent: agent.clone(), namespace, name, now: leader.operator.clock.now(), again: None }
+        let awaits = agent.status.as_ref().and_then(|status| status.next_run_time.as_ref()).map(|time| time.0);
+        let (now, schedule) = (leader.operator.clock.now(), due::schedule(agent));
+        Self { leader, agent: agent.clone(), namespace, name, now, again: None, schedule, awaits, next: None }
     }
 
     async fn go(mut self) -> Result<Action, Error> {
         self.take_orders().await?;
         let assessment = self.assess().await;
         self.settle_active(resting(&assessment)).await?;
+        self.follow_schedule(&assessment).await?;
         self.assign_next(&assessment).await?;
         let mut status = self.status();
         self.say(&mut status, assessment).await;
         self.write(status).await?;
+        if let Some(wait) = self.until_due() {
+            self.look_again(wait);
+        }
         Ok(self.again.map_or_else(Action::await_change, Action::requeue))
     }
 
+    /// Its status as it was written last, with the time that it waits for now.
     fn status(&self) -> InfraAgentStatus {
-        self.agent.status.clone().unwrap_or_default()
+        InfraAgentStatus { next_run_time: self.awaits.map(Time), ..self.agent.status.clone().unwrap_or_default() }
     }
 
     fn look_again(&mut self, within: Duration) {
@@ -144,40 +163,11 @@ impl<'a> Look<'a> {
             return Ok(());
         }
         let version = self.agent.resource_version().unwrap_or_default();
-        let name = format!("{}-{}-{version}", stem(&self.name), uid8(&self.agent));
-        self.create(&name, RunTrigger::Manual, None, 1).await?;
+        Order::now(&self.agent).place(&self.leader.operator.connection.client).await?;
         let patch = json!({ "metadata": { "resourceVersion": version, "annotations": { RUN_NOW: null } } });
         let changed = self.agents().patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
         self.agent = changed;
         Ok(())
-    }
-
-    /// A run of this agent. One of this name that exists is the same order.
-    async fn create(&self, name: &str, trigger: RunTrigger, retry_of: Option<String>, attempt: i32) -> Result<(), Error> {
-        let spec = AgentRunSpec {
-            agent_ref: self.name.clone(),
-            agent_uid: self.agent.metadata.uid.clone(),
-            environment_ref: self.agent.spec.environment_ref.clone(),
-            trigger,
-            model_used: None,
-            mode: self.agent.spec.mode,
-            retry_of,
-            attempt,
-            approval_ref: None,
-            record_version: RECORD_VERSION,
-        };
-        let metadata = ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: Some(self.namespace.clone()),
-            labels: Some([(LABEL_AGENT.to_owned(), stem(&self.name))].into()),
-            ..ObjectMeta::default()
-        };
-        let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        match self.runs().create(&parameters, &AgentRun { metadata, spec, status: None }).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     async fn assess(&mut self) -> Assessment {
@@ -293,9 +283,8 @@ impl<'a> Look<'a> {
         if !passes(record) || i64::from(run.spec.attempt) >= attempts || self.agent.spec.paused {
             return Ok(());
         }
-        let first = run.spec.retry_of.clone().unwrap_or_else(|| run.name_any());
-        let attempt = run.spec.attempt.saturating_add(1);
-        self.create(&format!("{first}-r{attempt}"), run.spec.trigger, Some(first), attempt).await
+        Order::again(run).place(&self.leader.operator.connection.client).await?;
+        Ok(())
     }
 
     /// Assigns the run that is next if the agent is free, and says of the others what they wait for.
@@ -310,7 +299,7 @@ impl<'a> Look<'a> {
         });
         let (pause, elapsed) = (self.leader.operator.settings.retry_pause, self.leader.operator.clock.elapsed());
         let waiting = of_agent.into_iter().map(|run| (Arc::clone(&run), self.leader.waiting.waited(&run, elapsed))).collect();
-        for next in assign::next(&self.agent, waiting, active.is_some(), pause) {
+        for next in assign::next(&self.agent, self.schedule.as_ref(), waiting, active.is_some(), pause) {
             match next {
                 Next::End(run, verdict) => {
                     let uid = run.uid().unwrap_or_default();
@@ -508,16 +497,6 @@ pub(super) async fn orphans(leader: Arc<Leader>) {
             }
         }
     }
-}
-
-/// The first eight digits of the agent's uid.
-fn uid8(agent: &InfraAgent) -> String {
-    agent.uid().unwrap_or_default().chars().take(8).collect()
-}
-
-/// A name can be longer than the value of a label, or than what leaves room for what follows.
-fn stem(name: &str) -> String {
-    name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned()
 }
 
 impl Leader {
