@@ -467,7 +467,7 @@ fn passes(record: &AgentRunStatus) -> bool {
 /// Ends runs whose agent does not exist: nobody else looks at them.
 pub(super) async fn orphans(leader: Arc<Leader>) {
     loop {
-        super::lead::after(ASK_AGAIN.min(leader.operator.settings.timings.lease)).await;
+        tokio::time::sleep(ASK_AGAIN.min(leader.operator.settings.timings.lease)).await;
         leader.free_what_nobody_frees();
         for run in leader.caches.runs.state() {
             let namespace = run.namespace().unwrap_or_default();
