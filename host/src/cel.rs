@@ -55,7 +55,12 @@ impl Evaluator {
 
     /// True if the expression holds for the object, which it calls `object`.
     pub async fn evaluate(&self, expression: &str, object: &Value) -> Result<bool, Error> {
-        let variables = serde_json::json!({ "object": object }).to_string();
+        self.holds(expression, "object", object).await
+    }
+
+    /// True if the expression holds for the value, which it calls by this name.
+    pub async fn holds(&self, expression: &str, name: &str, value: &Value) -> Result<bool, Error> {
+        let variables = serde_json::json!({ name: value }).to_string();
         let answer = self.evaluator().await?.evaluate(expression, &variables).await.map_err(Error::Expression)?;
         match serde_json::from_str(&answer) {
             Ok(Value::Bool(holds)) => Ok(holds),

@@ -34,6 +34,7 @@ mod assign;
 mod close;
 mod conditions;
 mod drain;
+mod events;
 mod evidence;
 mod execution;
 mod heads;
@@ -50,11 +51,14 @@ mod settings;
 mod slots;
 mod spending;
 mod statuses;
+mod trigger;
 mod waiting;
+pub mod webhook;
 
 use std::sync::Arc;
 
 use infraagent_api::AgentRun;
+use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
 pub use self::settings::{Settings, Timings};
@@ -89,6 +93,8 @@ pub struct Operator {
     pub watching: kube::Client,
     /// What time it is.
     pub clock: Clock,
+    /// When this process began: what happened before is none of its business.
+    pub began: Timestamp,
     /// What runs share in front of the sandbox.
     pub workshop: Workshop,
     /// Where skills come from.

@@ -78,7 +78,9 @@ impl Installation {
         arguments.extend(["--watch-namespaces".to_owned(), self.namespace.clone()]);
         arguments.extend(["--cache-dir".to_owned(), path(self.folder.path().join("cache"))]);
         // Many replicas on one machine: each takes ports that are free.
-        arguments.extend(["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"].map(str::to_owned));
+        for flag in ["--health-address", "--metrics-address", "--webhook-address"] {
+            arguments.extend([flag, "127.0.0.1:0"].map(str::to_owned));
+        }
         arguments.extend(self.options.iter().cloned());
         arguments.extend(more.iter().map(|&option| option.to_owned()));
         Replica::start(identity, self.folder.path(), &arguments)

@@ -85,10 +85,34 @@ pub struct AgentRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
     pub approval_ref: Option<String>,
+    /// What set the run off, for a run that a webhook or an Event of the cluster started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<TriggerEvent>,
     /// Layout of the record. A replica takes no run of a newer layout than it knows. Default: 1.
     #[serde(default = "first")]
     #[schemars(range(min = 1, max = 1_000))]
     pub record_version: i32,
+}
+
+/// What set a run off: data from the world, without secrets. The agent is told that it is data, and gets no right by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TriggerEvent {
+    /// Where it came from: the source of the webhook, or the kind of the object that the Event is about.
+    #[schemars(length(min = 1, max = 253))]
+    pub source: String,
+    /// What it says, as JSON, cut after 8192 bytes.
+    #[schemars(length(max = 8192))]
+    pub payload: String,
+    /// SHA-256 of the whole text, if it was cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 80))]
+    pub digest: Option<String>,
+}
+
+impl TriggerEvent {
+    /// The longest payload, in bytes.
+    pub const MAX_PAYLOAD: usize = 8192;
 }
 
 fn first() -> i32 {

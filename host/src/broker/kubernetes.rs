@@ -44,6 +44,7 @@ use serde_json::Value;
 
 #[cfg(test)]
 pub(super) use self::client::MAX_ANSWER;
+pub(crate) use self::client::AGENTS;
 pub use self::client::{EFFECT_TIMEOUT, Identity};
 use self::{
     client::{Acting, Ask, Looks},

@@ -17,7 +17,10 @@ use tokio::{
 use crate::{
     clock::Clock,
     compile::{CompileLimits, Compiler, Flags},
-    operator::{self, Operator, Settings, Timings, keys},
+    operator::{
+        self, Operator, Settings, Timings, keys,
+        webhook::{self, tls::Acceptor},
+    },
     run::{connection::Connection, workshop::Workshop},
     skill::{cache::Cache, source::Sources},
     telemetry::{
@@ -84,6 +87,15 @@ pub struct Args {
     /// Where /metrics is served
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443", env = "INFRAAGENT_METRICS_ADDRESS")]
     metrics_address: SocketAddr,
+    /// Where POST /webhook/<source> is served: plain HTTP behind an Ingress, or TLS with --webhook-tls-cert
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9443", env = "INFRAAGENT_WEBHOOK_ADDRESS")]
+    webhook_address: SocketAddr,
+    /// Certificates of the webhook server, PEM
+    #[arg(long, value_name = "FILE", requires = "webhook_tls_key", env = "INFRAAGENT_WEBHOOK_TLS_CERT")]
+    webhook_tls_cert: Option<PathBuf>,
+    /// Private key of the webhook server, PEM
+    #[arg(long, value_name = "FILE", requires = "webhook_tls_cert", env = "INFRAAGENT_WEBHOOK_TLS_KEY")]
+    webhook_tls_key: Option<PathBuf>,
     #[command(flatten)]
     traces: trace::Args,
     #[command(flatten)]
@@ -112,6 +124,9 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         cache_dir,
         health_address,
         metrics_address,
+        webhook_address,
+        webhook_tls_cert,
+        webhook_tls_key,
         traces,
         compile,
     } = args;
@@ -127,6 +142,11 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
     };
     let asked = listen("--health-address", health_address).await?;
     let scraped = listen("--metrics-address", metrics_address).await?;
+    let called = listen("--webhook-address", webhook_address).await?;
+    let acceptor = match (webhook_tls_cert, webhook_tls_key) {
+        (Some(certificates), Some(key)) => Some(Acceptor::open(&certificates, &key).context("--webhook-tls-cert, --webhook-tls-key")?),
+        _ => None,
+    };
     tokio::spawn(served("/healthz and /readyz", serve_health(asked, Arc::clone(&health), std::future::pending())));
     tokio::spawn(served("/metrics", serve_metrics(scraped, metrics.clone(), std::future::pending())));
     let traces = Traces::connect(&traces)?;
@@ -169,6 +189,7 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         connection,
         watching,
         clock: Clock::system(),
+        began: Clock::system().now(),
         workshop: Workshop::new(Compiler::new(CompileLimits::from(compile)), cache),
         key: keys.audit,
         telemetry: Telemetry { metrics: Some(metrics.clone()), traces: traces.clone() },
@@ -176,7 +197,9 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         health,
         starting: Semaphore::new(operator::STARTING),
     };
-    let ended = operator::run(Arc::new(operator), shutdown).await;
+    let operator = Arc::new(operator);
+    tokio::spawn(served("/webhook", webhook::serve(called, acceptor, Arc::clone(&operator))));
+    let ended = operator::run(operator, shutdown).await;
     traces.shutdown(trace::FAREWELL).await;
     ended?;
     Ok(ExitCode::SUCCESS)

@@ -27,6 +27,8 @@ pub(super) struct References {
     pub(super) skills: Vec<Result<Component, Unresolved>>,
     /// An error if it does not exist.
     pub(super) account: Result<(), String>,
+    /// An error if a filter of a trigger cannot be parsed, or not now.
+    pub(super) filters: Result<(), String>,
 }
 
 /// What is to be said about an agent.
@@ -58,7 +60,7 @@ pub(super) struct Obstacle {
 pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, now: Timestamp) -> Assessment {
     let generation = agent.metadata.generation;
     let say = |kind: &str, holds, reason: &str, message: String| condition(kind, holds, reason, message, now, generation);
-    let References { environment, models, policies, skills, account } = references;
+    let References { environment, models, policies, skills, account, filters } = references;
     let namespace = agent.metadata.namespace.as_deref().unwrap_or_default();
     let mut missing = Vec::new();
     let mut lacks = |reason, message: String| missing.push(Obstacle { reason, message });
@@ -114,9 +116,10 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
                 cluster: cluster.to_owned(),
                 run: RunIdentity { name: String::new(), uid: String::new() },
             };
-            match validate::validate(inputs) {
+            ask_again |= filters.is_err();
+            match validate::validate(inputs).map_err(|invalid| invalid.to_string()).and_then(|run| filters.map(|()| run)) {
                 Err(invalid) => {
-                    let message = invalid.to_string().replace('\n', "; ");
+                    let message = invalid.replace('\n', "; ");
                     let obstacle = Obstacle { reason: "NotAccepted", message: message.clone() };
                     (say("Accepted", Holds::No, "Invalid", message), Some(obstacle), Vec::new())
                 }

@@ -91,7 +91,8 @@ impl Maker {
         }
         let (models, skills, cluster) = (self.models.clone(), self.skills.clone(), self.cluster.clone());
         let inputs = Inputs { agent, environment, models, policies, skills, cluster, run: RunIdentity { name, uid } };
-        let run = validate::validate(inputs).map_err(|error| error.to_string())?;
+        let mut run = validate::validate(inputs).map_err(|error| error.to_string())?;
+        run.event = spec.event.clone();
         match &spec.model_used {
             Some(model) if *model != run.model.id() => Err(format!(
                 "`spec.modelUsed` is `{model}`, and the agent's tier is `{}`: leave it out, or change the tier",
@@ -209,7 +210,7 @@ async fn prepare(operator: &Operator, order: &AgentRun, agent: Result<InfraAgent
     }
     let skills = components.iter().map(|one| SkillInput { manifest: Arc::clone(&one.manifest), digest: one.digest.clone() }).collect();
     let maker = Maker { order: order.clone(), models, skills, cluster: connection.id.clone() };
-    let validated = Arc::new(maker.make(governing.clone())?);
+    let mut validated = maker.make(governing.clone())?;
     connection.admit(&governing.environment, &validated).await.map_err(|error| error.to_string())?;
     let credentials = connection.credentials(&governing.environment).await.map_err(|error| error.to_string())?;
     let key = match validated.model.secret() {
@@ -220,6 +221,10 @@ async fn prepare(operator: &Operator, order: &AgentRun, agent: Result<InfraAgent
         None => None,
     };
     let redactor = connection.redactor(credentials.values().into_iter().chain(key.clone()));
+    // Now that all secrets are known: one of them may have come back with the event.
+    if let Some(event) = &mut validated.event {
+        event.payload = redactor.text(&event.payload).into_owned();
+    }
     let provider = match validated.model.unavailable() {
         Some(why) => Provider::Unavailable(why),
         None => {
@@ -227,7 +232,7 @@ async fn prepare(operator: &Operator, order: &AgentRun, agent: Result<InfraAgent
             Provider::connect(&validated.model.provider, &validated.model.model, &endpoint).map_err(|error| error.to_string())?
         }
     };
-    Ok(Ready { validated, governing, maker, reader, components, credentials, provider, redactor })
+    Ok(Ready { validated: Arc::new(validated), governing, maker, reader, components, credentials, provider, redactor })
 }
 
 /// Runs, and closes the record. An error: it did not begin.

@@ -25,6 +25,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::{
     NOT_OVER, Operator,
     account::Accounts,
+    events,
     heads::Heads,
     heartbeat::{LABEL, LeaseRef, REPLICA},
     reconcile,
@@ -32,6 +33,7 @@ use super::{
     slots::Slots,
     spending::{Spending, Spent},
     statuses::{self, Dirty},
+    trigger::filters::Filters,
     waiting::Waiting,
 };
 
@@ -48,6 +50,7 @@ pub(super) struct Leader {
     pub(super) spending: Spending,
     pub(super) waiting: Waiting,
     pub(super) heads: Heads,
+    pub(super) filters: Filters,
     /// Held while it is decided whether a run gets a slot.
     pub(super) dispatching: tokio::sync::Mutex<()>,
     pub(super) recorder: Recorder,
@@ -112,6 +115,7 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         accounts: Accounts::default(),
         spending: Spending::default(),
         heads: Heads::default(),
+        filters: Filters::new(),
         waiting: Waiting::new(&caches.runs.state(), operator.clock.now(), operator.clock.elapsed()),
         dispatching: tokio::sync::Mutex::default(),
         recorder: Recorder::new(operator.connection.client.clone(), reporter),
@@ -123,6 +127,7 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
     tasks.spawn(statuses::keep(Arc::clone(&leader), dirtied));
     tasks.spawn(reconcile::orphans(Arc::clone(&leader)));
     tasks.spawn(reconcile::follow_clock(Arc::clone(&leader)));
+    tasks.spawn(events::follow(Arc::clone(&leader)));
     let queue = stream::poll_fn(move |context| woken.poll_recv(context)).map(Ok::<_, watcher::Error>);
     let reconciled = applier(
         reconcile::reconcile,

@@ -5,11 +5,12 @@
 //! |---|---|
 //! | the schedule | `<agent>-<uid8>-<unix minute of the tick>` |
 //! | run-now | `<agent>-<uid8>-<resourceVersion of the annotated agent>` |
+//! | a webhook, an Event of the cluster | `<agent>-<uid8>-<what happened, as a hash>` ([`super::trigger`]) |
 //! | a retry | `<first run>-r<attempt>` |
 
 use infraagent_api::{
     AgentRun, AgentRunSpec, InfraAgent, LABEL_AGENT, ObjectMeta,
-    run::{RECORD_VERSION, RunTrigger},
+    run::{RECORD_VERSION, RunTrigger, TriggerEvent},
 };
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _, api::PostParams};
@@ -61,6 +62,13 @@ impl Order {
         }
     }
 
+    /// By something that happened, which the key names.
+    pub(super) fn triggered(agent: &InfraAgent, trigger: RunTrigger, key: &str, event: TriggerEvent) -> Self {
+        let mut order = Self::of(agent, trigger, key);
+        order.spec.event = Some(event);
+        order
+    }
+
     fn of(agent: &InfraAgent, trigger: RunTrigger, key: &str) -> Self {
         let name = agent.name_any();
         let uid8: String = agent.uid().unwrap_or_default().chars().take(8).collect();
@@ -77,6 +85,7 @@ impl Order {
                 retry_of: None,
                 attempt: 1,
                 approval_ref: None,
+                event: None,
                 record_version: RECORD_VERSION,
             },
             tick: None,
@@ -113,7 +122,7 @@ pub(super) fn tick(run: &AgentRun) -> Option<Timestamp> {
 }
 
 /// A name can be longer than the value of a label, or than what leaves room for what follows.
-fn stem(name: &str) -> String {
+pub(super) fn stem(name: &str) -> String {
     name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned()
 }
 

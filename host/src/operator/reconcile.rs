@@ -196,6 +196,7 @@ impl<'a> Look<'a> {
             policies,
             skills,
             account: account.map_err(|error| error.to_string()),
+            filters: self.leader.filters.check(operator, &self.agent).await,
         };
         let assessment = assess::assess(&self.agent, references, &operator.connection.id, self.now);
         if assessment.ask_again {

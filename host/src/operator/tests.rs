@@ -134,6 +134,7 @@ impl Site {
             connection,
             watching,
             clock: Clock::shifted(shift),
+        began: Clock::shifted(shift).now(),
             workshop: Workshop::new(Compiler::with_program(infraagent_tests::binary(), CompileLimits::default()), None),
             key: keys.audit,
             telemetry: Telemetry { metrics: Some(metrics.clone()), ..Telemetry::default() },

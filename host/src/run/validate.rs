@@ -25,6 +25,7 @@ use infraagent_api::{
     agent::{EscalationTarget, Observability, OnTimeout, Reporting},
     model_tier::AuthKind,
     names::{self, Mode},
+    run::TriggerEvent,
 };
 use infraagent_guard::{
     call::Severity,
@@ -126,6 +127,8 @@ pub struct ValidatedRun {
     pub declared: Vec<DataResource>,
     /// Its endpoints, as requests reach them.
     pub endpoints: Endpoints,
+    /// What set it off. Nothing is validated by it: whoever knows the order adds it.
+    pub event: Option<TriggerEvent>,
     policy: Arc<Policy>,
     freezes: Vec<Freeze>,
 }
@@ -481,6 +484,7 @@ pub fn validate(inputs: Inputs) -> Result<ValidatedRun, Invalid> {
         unsupported,
         declared: site.declared,
         endpoints: site.endpoints,
+        event: None,
         policy: Arc::new(policy),
         freezes: platform.freezes,
     })

@@ -21,13 +21,14 @@
 //! | `infraagent_schedule_lag_seconds` | agent, namespace | by the leader, when it creates a scheduled run |
 //! | `infraagent_active_runs` | namespace | between begin and end of a run |
 //!
-//! Those of the controllers are in [`operator`].
+//! Those of the controllers are in [`operator`], those of webhooks and Events in [`triggers`].
 
 mod forget;
 pub mod operator;
 pub mod run;
 #[cfg(test)]
 mod tests;
+pub mod triggers;
 
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
@@ -36,7 +37,7 @@ use prometheus::{
     core::Collector,
 };
 
-use self::operator::OfOperator;
+use self::{operator::OfOperator, triggers::OfTriggers};
 
 /// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -73,6 +74,7 @@ struct Families {
     schedule_lag: GaugeVec,
     active: IntGaugeVec,
     operator: OfOperator,
+    triggers: OfTriggers,
 }
 
 impl Metrics {
@@ -150,6 +152,7 @@ impl Metrics {
                 IntGaugeVec::new(Opts::new("infraagent_active_runs", "Runs that this replica is executing."), &["namespace"])?,
             )?,
             operator: OfOperator::new(&registry)?,
+            triggers: OfTriggers::new(&registry)?,
             registry: registry.clone(),
         };
         Ok(Self(Arc::new(families)))
@@ -193,6 +196,7 @@ impl Metrics {
             schedule_lag,
             active: _,
             operator: _,
+            triggers: _,
         } = &*self.0;
         for counter in [runs, tokens, tokens_by_kind, iterations, model_errors, blocks, tool_calls, traps, findings, escalations] {
             forget::series(counter, namespace, agent);

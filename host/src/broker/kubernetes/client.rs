@@ -30,7 +30,7 @@ pub const EFFECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(in crate::broker) const MAX_ANSWER: usize = 64 << 20;
 
 /// The group that every impersonated agent is in. It replaces the groups that a ServiceAccount is in by itself.
-pub(super) const AGENTS: &str = "infraagent:agents";
+pub(crate) const AGENTS: &str = "infraagent:agents";
 const USER: HeaderName = HeaderName::from_static("impersonate-user");
 const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 /// `infraagent.io/run`; the slash is not allowed in a header's name.

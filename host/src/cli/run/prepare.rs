@@ -260,6 +260,7 @@ fn document(run: &ValidatedRun, uid: Option<&str>) -> AgentRun {
         retry_of: None,
         attempt: 1,
         approval_ref: None,
+        event: None,
         record_version: RECORD_VERSION,
     };
     let metadata = ObjectMeta {
