@@ -43,9 +43,11 @@ pub mod keys;
 mod lead;
 mod leader;
 mod orders;
+mod rates;
 mod reconcile;
 mod replicas;
 mod series;
+mod server_time;
 mod settings;
 mod slots;
 mod spending;
@@ -57,7 +59,10 @@ use std::sync::Arc;
 use infraagent_api::AgentRun;
 use tokio::sync::{Semaphore, watch};
 
-pub use self::settings::{Settings, Timings};
+pub use self::{
+    rates::Hourly,
+    settings::{Settings, Timings},
+};
 use crate::{
     audit::AuditKey,
     clock::Clock,
