@@ -44,9 +44,11 @@ pub mod keys;
 mod lead;
 mod leader;
 mod orders;
+mod rates;
 mod reconcile;
 mod replicas;
 mod series;
+mod server_time;
 mod settings;
 mod slots;
 mod spending;
@@ -61,7 +63,10 @@ use infraagent_api::AgentRun;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
-pub use self::settings::{Settings, Timings};
+pub use self::{
+    rates::Hourly,
+    settings::{Settings, Timings},
+};
 use crate::{
     audit::AuditKey,
     clock::Clock,

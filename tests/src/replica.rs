@@ -66,15 +66,19 @@ impl Replica {
     /// What it answers to `GET <path>` on the address of this flag (`--health-address`, `--metrics-address`): everything, with status and headers. Nothing if
     /// it does not answer.
     pub async fn ask(&self, flag: &str, path: &str) -> Option<String> {
-        let log = self.log();
-        let line = log.lines().rfind(|line| line.contains(&format!("{flag} is open")))?;
-        let after = &line[line.find("127.0.0.1:")?..];
-        let address = after.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).next()?.to_owned();
-        let mut stream = TcpStream::connect(address).await.ok()?;
+        let mut stream = TcpStream::connect(self.address(flag)?).await.ok()?;
         stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: replica\r\nconnection: close\r\n\r\n").as_bytes()).await.ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok()?;
         Some(answer)
+    }
+
+    /// The address of this flag, once it is open.
+    pub fn address(&self, flag: &str) -> Option<String> {
+        let log = self.log();
+        let line = log.lines().rfind(|line| line.contains(&format!("{flag} is open")))?;
+        let after = &line[line.find("127.0.0.1:")?..];
+        Some(after.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).next()?.to_owned())
     }
 
     /// Freezes it.

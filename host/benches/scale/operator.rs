@@ -35,6 +35,7 @@ impl Operator {
             .args(["--max-concurrent-runs", &most_runs.to_string()])
             .args(["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--webhook-address", "127.0.0.1:0"])
             .args(["--identity", "bench"])
+            .args(["--max-runs-per-hour-cluster", "1000000", "--max-runs-per-hour-per-agent", "1000000"])
             .stdin(Stdio::null())
             .stdout(File::create(&log)?)
             .stderr(File::options().append(true).create(true).open(&log)?)

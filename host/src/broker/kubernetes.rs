@@ -42,9 +42,9 @@ use infraagent_sandbox::broker::{Answer, CallError, Receipt};
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub(crate) use self::client::AGENTS;
 #[cfg(test)]
 pub(super) use self::client::MAX_ANSWER;
-pub(crate) use self::client::AGENTS;
 pub use self::client::{EFFECT_TIMEOUT, Identity};
 use self::{
     client::{Acting, Ask, Looks},

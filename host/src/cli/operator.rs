@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     compile::{CompileLimits, Compiler, Flags},
     operator::{
-        self, Operator, Settings, Timings, keys,
+        self, Hourly, Operator, Settings, Timings, keys,
         webhook::{self, tls::Acceptor},
     },
     run::{connection::Connection, workshop::Workshop},
@@ -66,6 +66,15 @@ pub struct Args {
     /// Most runs at a time in the whole cluster
     #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), env = "INFRAAGENT_MAX_CONCURRENT_RUNS")]
     max_concurrent_runs: u32,
+    /// Most runs that may begin per hour in the whole cluster
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..), env = "INFRAAGENT_MAX_RUNS_PER_HOUR_CLUSTER")]
+    max_runs_per_hour_cluster: u32,
+    /// Most runs of one agent that may begin per hour
+    #[arg(long, value_name = "NUMBER", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..), env = "INFRAAGENT_MAX_RUNS_PER_HOUR_PER_AGENT")]
+    max_runs_per_hour_per_agent: u32,
+    /// How many more runs webhooks and Events may begin per hour
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, env = "INFRAAGENT_BURST_ALLOWANCE")]
+    burst_allowance: u32,
     /// How long a replica or leader may be silent until others take its place
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, env = "INFRAAGENT_LEASE_DURATION")]
     lease_duration: Duration,
@@ -117,6 +126,9 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         identity,
         bundled_skills,
         max_concurrent_runs,
+        max_runs_per_hour_cluster,
+        max_runs_per_hour_per_agent,
+        burst_allowance,
         lease_duration,
         effect_timeout,
         drain_timeout,
@@ -176,10 +188,17 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         Some(_) => bail!("--identity must not be empty"),
         None => machine(),
     };
+    let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let settings = Settings {
         identity,
         namespaces: watch_namespaces,
-        max_concurrent: usize::try_from(max_concurrent_runs).unwrap_or(usize::MAX),
+        max_concurrent: number(max_concurrent_runs),
+        hourly: Hourly {
+            cluster: number(max_runs_per_hour_cluster),
+            per_agent: number(max_runs_per_hour_per_agent),
+            burst: number(burst_allowance),
+            ..Hourly::default()
+        },
         retry_pause,
         timings,
     };

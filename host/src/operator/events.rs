@@ -94,6 +94,7 @@ pub(super) async fn follow(leader: Arc<Leader>) {
         while tasks.try_join_next().is_some() {}
         let agents = now.values().flatten().filter_map(|agent| agent.uid()).collect();
         watch.pace.keep(&agents);
+        leader.operator.metrics.event_subscriptions(now.values().map(Vec::len).sum());
         watch.carry_out_what_is_due(&now).await;
     }
 }

@@ -25,9 +25,11 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::{
     NOT_OVER, Operator,
     account::Accounts,
+    conditions::said,
     events,
     heads::Heads,
     heartbeat::{LABEL, LeaseRef, REPLICA},
+    rates::Rates,
     reconcile,
     replicas::Replicas,
     slots::Slots,
@@ -46,6 +48,7 @@ pub(super) struct Leader {
     pub(super) caches: Caches,
     pub(super) replicas: Replicas,
     pub(super) slots: Slots,
+    pub(super) rates: Rates,
     pub(super) accounts: Accounts,
     pub(super) spending: Spending,
     pub(super) waiting: Waiting,
@@ -108,10 +111,18 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         let tokens = u64::try_from(agent.spec.model.token_budget).unwrap_or(0);
         Some((uid, agent.namespace().unwrap_or_default(), Spent { tokens, nanos: 0 }))
     });
+    let rates = loop {
+        match Rates::load(&operator).await {
+            Ok(rates) => break rates,
+            Err(error) => tracing::warn!(error = said(&error), "what began within the last hour cannot be counted yet: nothing begins"),
+        }
+        tokio::time::sleep(operator.settings.timings.renewal()).await;
+    };
     let reporter = Reporter { controller: "infraagent".to_owned(), instance: Some(operator.settings.identity.clone()) };
     let leader = Arc::new(Leader {
         replicas: Replicas::new(own, operator.settings.timings),
         slots: Slots::new(operator.settings.max_concurrent, active.collect::<Vec<_>>()),
+        rates,
         accounts: Accounts::default(),
         spending: Spending::default(),
         heads: Heads::default(),

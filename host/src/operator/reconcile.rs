@@ -1,6 +1,7 @@
 //! One look at one agent: what is over is settled, what is lost is closed, what was ordered or is due is made a run, what waits is assigned, and all of it is said
 //! in the agent's status. Every write bears the version that the decision was made on; a conflict means to look again.
 
+mod begin;
 mod due;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -310,62 +311,12 @@ impl<'a> Look<'a> {
                 }
                 Next::Wait(run, left, why) => {
                     self.look_again(left.max(Duration::from_millis(50)));
-                    self.waits(&run, why, "it is not its turn yet").await?;
+                    self.waits(&run, why, None, "it is not its turn yet").await?;
                 }
                 Next::Begin(run) => self.begin(&run, assessment).await?,
             }
         }
         Ok(())
-    }
-
-    async fn begin(&mut self, run: &AgentRun, assessment: &Assessment) -> Result<(), Error> {
-        let uid = run.uid().unwrap_or_default();
-        if let Some(Obstacle { reason, message }) = &assessment.obstacle {
-            self.leader.slots.step_aside(&uid);
-            self.look_again(ASK_AGAIN);
-            return self.waits(run, reason, message).await;
-        }
-        if let Some(why) = &assessment.paused {
-            self.leader.slots.step_aside(&uid);
-            self.look_again(ASK_AGAIN);
-            return self.waits(run, "Paused", why).await;
-        }
-        if self.leader.replicas.choose(run.spec.record_version, |uid| self.leader.load(uid)).is_none() {
-            self.look_again(Duration::from_secs(1));
-            return self.waits(run, "NoReplica", "no replica takes runs now").await;
-        }
-        // Between the sum and the slot nobody else takes one.
-        let one_at_a_time = self.leader.dispatching.lock().await;
-        if !assessment.allowance.is_unlimited() {
-            let operator = &self.leader.operator;
-            let models: Vec<_> = self.leader.caches.models.state().iter().map(|models| (**models).clone()).collect();
-            let used = self.leader.spending.used(&operator.connection.client, &models, &self.namespace, self.now).await?;
-            let aside = self.leader.slots.set_aside(&self.namespace, &uid);
-            if let Some(why) = assessment.allowance.refuses(used, aside, assessment.at_most) {
-                self.leader.slots.step_aside(&uid);
-                self.look_again(ASK_AGAIN);
-                self.look_again_at(spending::tomorrow(self.now));
-                return self.waits(run, "DailyBudget", &why).await;
-            }
-        }
-        if !self.leader.slots.take(&uid, assign::created(run), &ObjectRef::from_obj(&self.agent), assessment.at_most) {
-            self.look_again(ASK_AGAIN);
-            let most = self.leader.operator.settings.max_concurrent;
-            return self.waits(run, "ClusterLimit", &format!("{most} runs are active in the cluster, which is the most")).await;
-        }
-        drop(one_at_a_time);
-        let mut status = self.status();
-        status.active_run = Some(RunRef { name: run.name_any(), uid: uid.clone() });
-        // Said with the same write.
-        status.phase = Some(AgentPhase::Running);
-        if let Err(error) = self.write(status).await {
-            // Nobody knows whether it stands there: the slot stays with the run until a look shows it.
-            if matches!(error, Error::Changed) {
-                self.leader.slots.free(&uid);
-            }
-            return Err(error);
-        }
-        self.hand_over(run).await
     }
 
     /// Names the replica that executes the active run, its number, and the run before it.
@@ -396,23 +347,6 @@ impl<'a> Look<'a> {
         self.runs().replace_status(&run.name_any(), &PostParams::default(), &run).await?;
         tracing::info!(namespace = self.namespace, agent = self.name, run = run.name_any(), replica = replica.name, "assigned");
         Ok(())
-    }
-
-    /// Says what a run waits for, if that is new.
-    async fn waits(&self, run: &AgentRun, reason: &str, why: &str) -> Result<(), Error> {
-        let mut run = run.clone();
-        let status = run.status.get_or_insert_default();
-        let known = status.conditions.iter().find(|known| known.type_ == ASSIGNED);
-        if known.is_some_and(|known| known.reason == reason) {
-            return Ok(());
-        }
-        status.phase = Some(RunPhase::Pending);
-        status.conditions = merge(&status.conditions, vec![condition(ASSIGNED, Holds::No, reason, why, self.now, None)]);
-        match self.runs().replace_status(&run.name_any(), &PostParams::default(), &run).await {
-            Ok(_) => Ok(()),
-            Err(error) if conditions::is_conflict(&error) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Puts what is to be said into the status, and tells people when an agent becomes ready or stops being so.

@@ -1,6 +1,7 @@
 //! Replicas in this process, so that their wall clocks can be set.
 
 mod clocks;
+mod limits;
 mod schedule;
 
 use std::{sync::LazyLock, time::Duration};
@@ -62,6 +63,7 @@ fn settings(identity: &str, namespace: &str) -> Settings {
         identity: identity.to_owned(),
         namespaces: vec![namespace.to_owned()],
         max_concurrent: 10,
+        hourly: Hourly::default(),
         retry_pause: Duration::from_secs(1),
         timings: Timings::new(Duration::from_secs(2), Duration::from_secs(1), Duration::from_secs(5)).unwrap(),
     }
@@ -134,7 +136,7 @@ impl Site {
             connection,
             watching,
             clock: Clock::shifted(shift),
-        began: Clock::shifted(shift).now(),
+            began: Clock::shifted(shift).now(),
             workshop: Workshop::new(Compiler::with_program(infraagent_tests::binary(), CompileLimits::default()), None),
             key: keys.audit,
             telemetry: Telemetry { metrics: Some(metrics.clone()), ..Telemetry::default() },

@@ -19,9 +19,31 @@ pub(crate) const ACCOUNT: &str = "worker";
 /// Another one, which the operator may act as too.
 pub(crate) const LATE: &str = "late";
 /// Long enough for a busy machine: for tests in which no replica is lost.
-pub(crate) const CALM: &[&str] = &["--lease-duration", "10s", "--effect-timeout", "3s", "--retry-pause", "100ms"];
+pub(crate) const CALM: &[&str] = &[
+    "--lease-duration",
+    "10s",
+    "--effect-timeout",
+    "3s",
+    "--retry-pause",
+    "100ms",
+    "--max-runs-per-hour-cluster",
+    "100000",
+    "--max-runs-per-hour-per-agent",
+    "100000",
+];
 /// Short enough to wait for: for tests in which replicas are lost.
-pub(crate) const QUICK: &[&str] = &["--lease-duration", "2s", "--effect-timeout", "1s", "--retry-pause", "100ms"];
+pub(crate) const QUICK: &[&str] = &[
+    "--lease-duration",
+    "2s",
+    "--effect-timeout",
+    "1s",
+    "--retry-pause",
+    "100ms",
+    "--max-runs-per-hour-cluster",
+    "100000",
+    "--max-runs-per-hour-per-agent",
+    "100000",
+];
 
 /// What is shown of each object when a test fails.
 const SHOWN: &str = "custom-columns=KIND:.kind,NAME:.metadata.name,PHASE:.status.phase,HOLDER:.status.holder.lease,\

@@ -5,6 +5,7 @@
 //! unless `CHAOS=full`.
 
 mod chaos;
+mod events;
 mod lab;
 mod limits;
 mod model;
@@ -13,3 +14,4 @@ mod ready;
 mod records;
 mod retries;
 mod signs;
+mod webhooks;

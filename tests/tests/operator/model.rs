@@ -91,6 +91,16 @@ pub(crate) fn asked(agent: &str) -> usize {
     known().get(agent).map_or(0, |known| known.asked)
 }
 
+fn questions() -> MutexGuard<'static, HashMap<String, String>> {
+    static QUESTIONS: OnceLock<Mutex<HashMap<String, String>>> = OnceLock::new();
+    QUESTIONS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the model was asked last on behalf of the agent, as JSON.
+pub(crate) fn question(agent: &str) -> String {
+    questions().get(agent).cloned().unwrap_or_default()
+}
+
 /// Its address.
 pub(crate) fn url() -> String {
     static SERVER: OnceLock<ModelServer> = OnceLock::new();
@@ -105,6 +115,7 @@ fn answer(question: &Value, said: usize) -> (Step, Duration) {
         return (Step::Fault(Fault::status(400)), Duration::ZERO);
     };
     *asked += 1;
+    questions().insert(agent.to_owned(), text.clone());
     if said == 0 && !plan.at_first.is_empty() {
         return (Step::Fault(plan.at_first.remove(0)), plan.pause);
     }

@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn what_is_told_about_agents_starts_none() {
-        let about = |version: &str| of(json!({ "involvedObject": { "kind": "InfraAgent", "name": "a", "uid": "u", "apiVersion": version } }));
+        let about =
+            |version: &str| of(json!({ "involvedObject": { "kind": "InfraAgent", "name": "a", "uid": "u", "apiVersion": version } }));
         assert_eq!(about("core.infraagent.io/v1alpha1"), None);
         assert_eq!(about("infraagent.io/v1"), None);
         assert!(about("notinfraagent.io/v1").is_some());

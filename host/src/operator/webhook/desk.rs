@@ -129,11 +129,8 @@ impl Desk {
         };
         let names = Names::of(source, body, proof, &payload, now);
         let event = trigger::told(source, payload.event, &self.operator.connection.redactor([credential.secret().clone()]));
-        let started: Vec<_> = stream::iter(&concerned)
-            .map(|agent| self.start(agent, &names, &event, now))
-            .buffer_unordered(SIDE_BY_SIDE)
-            .collect()
-            .await;
+        let starting = concerned.into_iter().map(|agent| self.start(agent, &names, &event, now));
+        let started: Vec<_> = stream::iter(starting).buffer_unordered(SIDE_BY_SIDE).collect().await;
         let many = |what: fn(&Started) -> bool| started.iter().filter(|started| what(started)).count();
         let triggered = many(|started| matches!(started, Started::New));
         let metrics = &self.operator.metrics;
@@ -190,8 +187,8 @@ impl Desk {
     }
 
     /// Sees to it that the run of an agent exists.
-    async fn start(&self, agent: &InfraAgent, names: &Names, event: &TriggerEvent, now: Timestamp) -> Started {
-        match self.try_to_start(agent, names, event, now).await {
+    async fn start(&self, agent: Arc<InfraAgent>, names: &Names, event: &TriggerEvent, now: Timestamp) -> Started {
+        match self.try_to_start(&agent, names, event, now).await {
             Ok(started) => started,
             Err(error) => {
                 let (namespace, agent) = (agent.namespace(), agent.name_any());

@@ -28,7 +28,7 @@ impl Subscribers {
     pub(super) fn of(&self, source: &str) -> Option<Vec<Arc<InfraAgent>>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let mut found: Vec<_> = known.as_ref()?.iter().filter(|(_, agent)| filters(agent, source).next().is_some()).collect();
-        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        found.sort_by_key(|(key, _)| *key);
         Some(found.into_iter().map(|(_, agent)| Arc::clone(agent)).collect())
     }
 

@@ -42,7 +42,8 @@ impl Acceptor {
             let path = path.display().to_string();
             move |error: rustls::pki_types::pem::Error| Error::Pem { path, message: error.to_string() }
         };
-        let chain = CertificateDer::pem_file_iter(certificates).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(pem(certificates))?;
+        let chain =
+            CertificateDer::pem_file_iter(certificates).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(pem(certificates))?;
         let key = PrivateKeyDer::from_pem_file(key).map_err(pem(key))?;
         let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];

@@ -4,8 +4,9 @@
 //! |---|---|---|
 //! | `infraagent_webhook_requests_total` | result | with each answer to a request |
 //! | `infraagent_triggers_total` | kind, result | for each agent that something concerned |
+//! | `infraagent_event_subscriptions` | | by the leader: agents that wait for Events, times the namespaces in which they do |
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 
 use super::{Error, Metrics, registered};
 
@@ -66,6 +67,7 @@ impl Came {
 pub(super) struct OfTriggers {
     webhooks: IntCounterVec,
     triggers: IntCounterVec,
+    subscriptions: IntGauge,
 }
 
 impl OfTriggers {
@@ -78,6 +80,10 @@ impl OfTriggers {
                 "Deliveries and Events that concerned an agent, by what came of them.",
                 &["kind", "result"],
             )?,
+            subscriptions: registered(
+                registry,
+                IntGauge::new("infraagent_event_subscriptions", "Agents that wait for Events, times the namespaces in which they do.")?,
+            )?,
         })
     }
 }
@@ -86,6 +92,11 @@ impl Metrics {
     /// A request to a webhook was answered; the result is a word of a closed set.
     pub fn webhook_answered(&self, result: &'static str) {
         self.0.triggers.webhooks.with_label_values(&[result]).inc();
+    }
+
+    /// So many agents wait for Events; one that does in two namespaces counts twice.
+    pub fn event_subscriptions(&self, count: usize) {
+        self.0.triggers.subscriptions.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Something concerned so many agents, and this came of it.

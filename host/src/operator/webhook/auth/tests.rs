@@ -33,7 +33,9 @@ fn a_token_is_accepted_and_nothing_like_it() {
     let verify = |value: &str| credential.verify(&headers(&[("authorization", value)]), BODY, SENT);
     assert_eq!(verify(&format!("Bearer {SECRET}")), Some(Proof::Token));
     assert_eq!(verify(&format!("bearer  {SECRET}")), Some(Proof::Token));
-    for wrong in ["", "Bearer", "Bearer ", "Basic 0123456789abcdef-secret", "Bearer 0123456789abcdef-secres", "Bearer 0123456789abcdef-secret2"] {
+    for wrong in
+        ["", "Bearer", "Bearer ", "Basic 0123456789abcdef-secret", "Bearer 0123456789abcdef-secres", "Bearer 0123456789abcdef-secret2"]
+    {
         assert_eq!(verify(wrong), None, "{wrong}");
     }
     let line = format!("Bearer {SECRET}");
