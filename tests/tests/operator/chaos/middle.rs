@@ -1,0 +1,153 @@
+//! Runs in the middle: one change is made, and the model's next answer waits at a gate of the test, so that it comes exactly when the test wants it.
+
+use infraagent_api::{
+    AgentRun,
+    run::{ActionRecord, ActionStatus, RunPhase},
+};
+use infraagent_tests::{Replica, eventually, model_server::Gate};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, ResourceExt as _, api::ListParams};
+use serde_json::json;
+
+use crate::{
+    chaos::fleet::changes,
+    lab::{Lab, actions, ending, phase},
+};
+
+/// A run in the middle. It, its agent and its Deployment are called the same.
+#[derive(Debug)]
+pub(crate) struct Halted {
+    pub(crate) name: String,
+    gate: Gate,
+}
+
+impl Halted {
+    /// The model says what it has to say: the next change, and then the others.
+    pub(crate) fn go_on(&self) {
+        self.gate.open();
+    }
+}
+
+/// What there was when a run was closed by somebody who did not execute it.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    record: AgentRun,
+    generation: Option<i64>,
+}
+
+/// Orders runs until each of these replicas holds so many that are in the middle.
+pub(crate) async fn in_the_middle<const N: usize>(lab: &Lab<'_>, replicas: &[Replica; N], each: usize) -> [Vec<Halted>; N] {
+    let mut all = [const { Vec::new() }; N];
+    let mut ordered = 0;
+    while all.iter().any(|halted: &Vec<Halted>| halted.len() < each) {
+        ordered += 1;
+        assert!(ordered < 50, "the leader gives no runs to some of these replicas: {all:?}");
+        let halted = Halted { name: lab.plane.unique("web-halted"), gate: Gate::default() };
+        lab.deployment(&halted.name).await;
+        lab.agent(&halted.name, changes(&lab.namespace, &halted.name).held(1, &halted.gate)).await;
+        lab.order(&halted.name, &halted.name, json!({})).await;
+        halted.gate.reached().await;
+        let run = lab.run_that(&halted.name, "knows what became of its change", |run| changes_of(run).count() == 1).await;
+        if made(&run) == 1 {
+            all[holder(&run, replicas)].push(halted);
+        } else {
+            // A controller wrote to the Deployment in between.
+            lab.succeed(&[halted]).await;
+        }
+    }
+    all
+}
+
+/// The changes of a run of which it is known what became of them.
+fn changes_of(run: &AgentRun) -> impl Iterator<Item = &ActionRecord> {
+    actions(run).iter().filter(|entry| entry.object_version.is_some() && entry.status != ActionStatus::Intended)
+}
+
+/// How many changes were made.
+fn made(run: &AgentRun) -> usize {
+    changes_of(run).filter(|entry| entry.status == ActionStatus::Executed).count()
+}
+
+/// On which of the replicas a run is.
+pub(crate) fn holder(run: &AgentRun, replicas: &[Replica]) -> usize {
+    let lease = &run.status.as_ref().unwrap().holder.as_ref().expect("a run that is assigned").lease;
+    replicas.iter().position(|replica| is_of(lease, replica)).expect("a replica that is known")
+}
+
+/// Whether a Lease, by its name, is that of the replica.
+pub(crate) fn is_of(lease: &str, replica: &Replica) -> bool {
+    lease.starts_with(&format!("infraagent-{}-", replica.identity()))
+}
+
+impl Lab<'_> {
+    /// Waits until somebody else has closed these runs of a lost replica.
+    pub(crate) async fn interrupted(&self, lost: &[Halted]) -> Vec<Closed> {
+        let mut closed = Vec::new();
+        for Halted { name, gate: _ } in lost {
+            let record = self.ended(name).await;
+            assert_eq!(ending(&record), (RunPhase::Failed, "Interrupted".to_owned()), "{name}: {:?}", record.status);
+            assert_eq!(made(&record), 1, "{name}: {:?}", record.status);
+            closed.push(Closed { generation: self.generation(name).await, record });
+        }
+        closed
+    }
+
+    /// Nothing was added to these runs, and nothing changed for them.
+    pub(crate) async fn are_as_they_were(&self, closed: &[Closed]) {
+        for Closed { record, generation } in closed {
+            let name = record.name_any();
+            assert_eq!(self.runs().get(&name).await.unwrap(), *record, "the record of {name} is closed");
+            assert_eq!(self.generation(&name).await, *generation, "nothing was changed for {name}");
+            let said = self.verify(&name).await;
+            assert_eq!(said["authentic"]["answer"], "yes", "{name}: {said}");
+        }
+    }
+
+    /// Lets these runs go on: all of them succeed. A change may find that a controller was faster.
+    pub(crate) async fn succeed(&self, whole: &[Halted]) {
+        whole.iter().for_each(Halted::go_on);
+        for Halted { name, gate: _ } in whole {
+            let run = self.ended(name).await;
+            assert_eq!((phase(&run), changes_of(&run).count()), (RunPhase::Succeeded, 4), "{name}: {:?}", run.status);
+            let fine = |entry: &ActionRecord| entry.status == ActionStatus::Executed || entry.reason.as_deref() == Some("conflict");
+            assert!(changes_of(&run).all(fine), "{name}: {:?}", run.status);
+        }
+    }
+
+    async fn generation(&self, deployment: &str) -> Option<i64> {
+        self.deployments().get(deployment).await.unwrap().metadata.generation
+    }
+
+    pub(crate) fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.client.clone(), &self.operator.home)
+    }
+
+    /// The Lease of a replica, if there is one.
+    pub(crate) async fn lease_of(&self, replica: &Replica) -> Option<Lease> {
+        let named = ListParams::default().labels("infraagent.io/lease=replica");
+        let all = self.leases().list(&named).await.unwrap().items;
+        all.into_iter().find(|lease| is_of(&lease.name_any(), replica))
+    }
+
+    /// Waits until there are so many replicas.
+    pub(crate) async fn replicas(&self, count: usize) {
+        let (leases, named) = (&self.leases(), &ListParams::default().labels("infraagent.io/lease=replica"));
+        eventually("all replicas", || async move { (leases.list(named).await.ok()?.items.len() >= count).then_some(()) }).await;
+    }
+
+    /// Calls a replica back with `wake`, and waits for a sign of it: it renews its Lease, or it finds that this is gone and ends, as it must. True if it goes on.
+    pub(crate) async fn comes_back(&self, replica: &mut Replica, wake: impl FnOnce(&Replica)) -> bool {
+        let before = self.lease_of(replica).await.and_then(|lease| lease.resource_version());
+        wake(replica);
+        let replica = std::cell::RefCell::new(replica);
+        let (replica, before) = (&replica, &before);
+        eventually("a sign of the replica that was away", || async move {
+            if !replica.borrow_mut().is_alive() {
+                return Some(false);
+            }
+            let now = self.lease_of(&replica.borrow()).await.and_then(|lease| lease.resource_version());
+            (now.is_some() && now != *before).then_some(true)
+        })
+        .await
+    }
+}
