@@ -2,11 +2,8 @@
 
 use infraagent_api::{AgentRun, run::RunPhase};
 use infraagent_tests::{eventually, model_server::Fault};
-use k8s_openapi::api::{core::v1::Event as OldEvent, events::v1::Event};
-use kube::{
-    Api,
-    api::{ListParams, PostParams},
-};
+use k8s_openapi::api::events::v1::Event;
+use kube::{Api, api::PostParams};
 use serde_json::{Value, json};
 
 use crate::{
@@ -39,11 +36,9 @@ impl Lab<'_> {
     }
 
     /// Type and reason of the Events about runs of this agent.
-    async fn events_about(&self, agent: &str) -> Vec<(String, String)> {
-        let about = ListParams::default().fields(&format!("involvedObject.kind=InfraAgent,involvedObject.name={agent}"));
-        let all = Api::<OldEvent>::namespaced(self.client.clone(), &self.namespace).list(&about).await.unwrap().items;
-        let of_runs = all.into_iter().filter(|event| event.action.as_deref() == Some("Run"));
-        of_runs.map(|event| (event.type_.unwrap_or_default(), event.reason.unwrap_or_default())).collect()
+    async fn told_about(&self, agent: &str) -> Vec<(String, String)> {
+        let all = self.events_about(agent).await;
+        all.into_iter().map(|event| (event.type_.unwrap_or_default(), event.reason.unwrap_or_default())).collect()
     }
 }
 
@@ -101,7 +96,7 @@ async fn what_was_refused_is_blocked_only_if_nothing_at_all_was_done() {
         let run = lab.run_of(name, Plan::calls(calls), agent).await;
         assert_eq!(ending(&run), (expected, "Completed".to_owned()), "{name}: {:?}", run.status);
         assert_eq!(run.status.as_ref().unwrap().guardrails.as_ref().unwrap().actions_blocked, refused, "{name}: {:?}", run.status);
-        assert_eq!((escalated(&run), lab.events_about(name).await), ((0, String::new()), vec![]), "{name}: nobody was to be told");
+        assert_eq!((escalated(&run), lab.told_about(name).await), ((0, String::new()), vec![]), "{name}: nobody was to be told");
     }
     let tally = oracle::check(&lab).await;
     assert_eq!((tally.executed, lab.deployments().get("web").await.unwrap().metadata.generation), (1, Some(2)), "{tally:?}");
@@ -124,14 +119,14 @@ async fn a_run_that_asked_for_a_person_is_escalated_and_the_person_was_told() {
         let run = lab.run_of(name, plan, agent).await;
         assert_eq!((phase(&run), changes(&run)), (expected, vec![change]), "{name}: {:?}", run.status);
         assert_eq!(escalated(&run), (1, "Sent".to_owned()), "{name}: {:?}", run.status);
-        assert_eq!(lab.events_about(name).await, [("Warning".to_owned(), event.to_owned())], "{name}");
+        assert_eq!(lab.told_about(name).await, [("Warning".to_owned(), event.to_owned())], "{name}");
         // An Event is no channel.
         assert!(actions(&run).iter().all(|entry| entry.escalation.is_none()), "{name}: {:?}", run.status);
     }
     // What the agent may do on its own needs nobody.
     let run = lab.run_of("may", plan(), asking("automate-safe")).await;
     assert_eq!((phase(&run), escalated(&run)), (RunPhase::Succeeded, (0, String::new())), "{:?}", run.status);
-    assert_eq!(lab.events_about("may").await, []);
+    assert_eq!(lab.told_about("may").await, []);
     oracle::check(&lab).await;
 }
 
@@ -152,7 +147,7 @@ async fn what_could_not_be_sent_is_not_called_sent() {
         let run = lab.run_of(name, plan, agent).await;
         assert_eq!((phase(&run), escalated(&run)), (expected, (0, "NothingSent".to_owned())), "{name}: {:?}", run.status);
         assert!(actions(&run).iter().all(|entry| entry.escalation.is_none()), "{name}: {:?}", run.status);
-        assert_eq!(lab.events_about(name).await, [], "{name}");
+        assert_eq!(lab.told_about(name).await, [], "{name}");
     }
     oracle::check(&lab).await;
 }

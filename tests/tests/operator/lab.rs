@@ -7,7 +7,7 @@ use infraagent_api::{
     run::{ActionRecord, RunPhase},
 };
 use infraagent_tests::{ControlPlane, Installation, apply, control_plane_with_controllers, eventually};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Event};
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -190,11 +190,16 @@ impl<'a> Lab<'a> {
         let deployments = &self.deployments();
         eventually(&format!("{name} is seen by its controller"), || async move {
             let found = deployments.get(name).await.ok()?;
-            let settled = |kind: &str| found.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|had| had.type_ == kind);
+            let settled =
+                |kind: &str| found.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|had| had.type_ == kind);
             let seen = found.status.as_ref()?.observed_generation == found.metadata.generation;
             (seen && settled("Available") && settled("Progressing")).then_some(())
         })
         .await;
+    }
+
+    pub(crate) async fn generation(&self, deployment: &str) -> Option<i64> {
+        self.deployments().get(deployment).await.unwrap().metadata.generation
     }
 
     pub(crate) fn deployments(&self) -> Api<Deployment> {
@@ -286,6 +291,14 @@ impl<'a> Lab<'a> {
     pub(crate) async fn waits_for(&self, run: &str, reason: &str) -> AgentRun {
         self.run_that(run, &format!("waits: {reason}"), |run| phase(run) == RunPhase::Pending && self::reason(run, "Assigned") == reason)
             .await
+    }
+
+    /// The Events about runs of this agent.
+    pub(crate) async fn events_about(&self, agent: &str) -> Vec<Event> {
+        let about = ListParams::default().fields(&format!("involvedObject.kind=InfraAgent,involvedObject.name={agent}"));
+        let mut all = Api::<Event>::namespaced(self.client.clone(), &self.namespace).list(&about).await.unwrap().items;
+        all.retain(|event| event.action.as_deref() == Some("Run"));
+        all
     }
 
     pub(crate) async fn delete_agent(&self, agent: &str) {

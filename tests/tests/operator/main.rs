@@ -16,3 +16,4 @@ mod orders;
 mod ready;
 mod records;
 mod retries;
+mod signs;

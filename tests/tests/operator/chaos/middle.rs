@@ -44,7 +44,8 @@ pub(crate) async fn in_the_middle<const N: usize>(lab: &Lab<'_>, replicas: &[Rep
         assert!(ordered < 50, "the leader gives no runs to some of these replicas: {all:?}");
         let halted = Halted { name: lab.plane.unique("web-halted"), gate: Gate::default() };
         lab.deployment(&halted.name).await;
-        lab.agent(&halted.name, changes(&lab.namespace, &halted.name).held(1, &halted.gate)).await;
+        let plan = changes(&lab.namespace, &halted.name).held(1, &halted.gate);
+        lab.agent_with(&halted.name, plan, json!({"reporting": {"onFailure": "notify"}})).await;
         lab.order(&halted.name, &halted.name, json!({})).await;
         halted.gate.reached().await;
         let run = lab.run_that(&halted.name, "knows what became of its change", |run| changes_of(run).count() == 1).await;
@@ -100,7 +101,23 @@ impl Lab<'_> {
             assert_eq!(self.generation(&name).await, *generation, "nothing was changed for {name}");
             let said = self.verify(&name).await;
             assert_eq!(said["authentic"]["answer"], "yes", "{name}: {said}");
+            // Whoever closed it told people how it ended, and nobody told them anything else.
+            let told = self.events_about(&name).await;
+            let [event] = told.as_slice() else { panic!("{name}: {told:?}") };
+            assert_eq!((event.type_.as_deref(), event.reason.as_deref()), (Some("Normal"), Some("RunFailed")), "{name}: {event:?}");
+            assert!(event.message.as_ref().is_some_and(|note| note.ends_with("is gone")), "{name}: {event:?}");
         }
+    }
+
+    /// Waits until this replica executes nothing: what it held it has let go.
+    pub(crate) async fn has_let_go(&self, replica: &Replica) {
+        let none = format!("infraagent_active_runs{{namespace=\"{}\"}} 0", self.namespace);
+        let none = &none;
+        eventually(
+            "a replica without runs",
+            || async move { replica.ask("--metrics-address", "/metrics").await?.contains(none).then_some(()) },
+        )
+        .await;
     }
 
     /// Lets these runs go on: all of them succeed. A change may find that a controller was faster.
@@ -109,13 +126,11 @@ impl Lab<'_> {
         for Halted { name, gate: _ } in whole {
             let run = self.ended(name).await;
             assert_eq!((phase(&run), changes_of(&run).count()), (RunPhase::Succeeded, 4), "{name}: {:?}", run.status);
-            let fine = |entry: &ActionRecord| entry.status == ActionStatus::Executed || entry.reason.as_deref() == Some("conflict");
+            // What is not resumed for that reason cannot be restarted.
+            let overtaken = |entry: &ActionRecord| matches!(entry.reason.as_deref(), Some("conflict" | "invalid"));
+            let fine = |entry: &ActionRecord| entry.status == ActionStatus::Executed || overtaken(entry);
             assert!(changes_of(&run).all(fine), "{name}: {:?}", run.status);
         }
-    }
-
-    async fn generation(&self, deployment: &str) -> Option<i64> {
-        self.deployments().get(deployment).await.unwrap().metadata.generation
     }
 
     pub(crate) fn leases(&self) -> Api<Lease> {

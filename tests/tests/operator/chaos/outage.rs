@@ -70,6 +70,29 @@ async fn an_api_server_that_freezes_and_wakes_doubles_nothing_and_ends_no_run_th
     assert!(tally.executed > 0);
 }
 
+#[tokio::test]
+async fn a_run_that_ends_while_the_api_server_is_away_ended_as_it_did_however_long_that_takes() {
+    let lab = Lab::new(QUICK).await;
+    let wire = Wire::to(api_port(lab.plane)).await;
+    let replica = lab.operator.replica_through("one", wire.address());
+    lab.deployment("web").await;
+    let gate = Gate::default();
+    lab.agent("forge", Plan::calls([model::restart(&lab.namespace, "web")]).held(1, &gate)).await;
+    lab.order("first", "forge", json!({})).await;
+    gate.reached().await;
+    wire.cut();
+    gate.open();
+    // Longer than any one write is tried.
+    replica.says(0, "the end of the record waits for the API server").await;
+    wire.mend();
+    let first = lab.ended("first").await;
+    assert_eq!(ending(&first), (RunPhase::Succeeded, "Completed".to_owned()), "{:?}", first.status);
+    assert_eq!(first.status.unwrap().report.as_deref(), Some("That is all."));
+    assert_eq!(lab.verify("first").await["authentic"]["answer"], "yes");
+    lab.settled("forge", 1).await;
+    oracle::check(&lab).await;
+}
+
 /// A run whose model thinks for as long as the test wants.
 struct Thinker {
     name: String,
