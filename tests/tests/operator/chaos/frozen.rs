@@ -82,8 +82,7 @@ async fn a_replica_that_was_frozen_until_its_lease_was_removed_ends_when_it_wake
     replicas[1].freeze();
     lost[0].go_on();
     let closed = lab.interrupted(&lost).await;
-    let (lab, frozen) = (&lab, &replicas[1]);
-    eventually("the removal of its Lease", || async move { lab.lease_of(frozen).await.is_none().then_some(()) }).await;
+    eventually("the removal of its Lease", || async { lab.renewal("frozen").await.is_none().then_some(()) }).await;
     lost[1].go_on();
     replicas[1].wake();
     let status = replicas[1].ended().await;

@@ -77,7 +77,11 @@ pub(crate) fn holder(run: &AgentRun, replicas: &[Replica]) -> usize {
 
 /// Whether a Lease, by its name, is that of the replica.
 pub(crate) fn is_of(lease: &str, replica: &Replica) -> bool {
-    lease.starts_with(&format!("infraagent-{}-", replica.identity()))
+    is_called(lease, replica.identity())
+}
+
+fn is_called(lease: &str, identity: &str) -> bool {
+    lease.starts_with(&format!("infraagent-{identity}-"))
 }
 
 impl Lab<'_> {
@@ -137,11 +141,11 @@ impl Lab<'_> {
         Api::namespaced(self.client.clone(), &self.operator.home)
     }
 
-    /// The Lease of a replica, if there is one.
-    pub(crate) async fn lease_of(&self, replica: &Replica) -> Option<Lease> {
+    /// The resourceVersion of the Lease of a replica, if there is one.
+    pub(crate) async fn renewal(&self, identity: &str) -> Option<String> {
         let named = ListParams::default().labels("infraagent.io/lease=replica");
         let all = self.leases().list(&named).await.unwrap().items;
-        all.into_iter().find(|lease| is_of(&lease.name_any(), replica))
+        all.into_iter().find(|lease| is_called(&lease.name_any(), identity))?.resource_version()
     }
 
     /// Waits until there are so many replicas.
@@ -150,17 +154,33 @@ impl Lab<'_> {
         eventually("all replicas", || async move { (leases.list(named).await.ok()?.items.len() >= count).then_some(()) }).await;
     }
 
+    /// Waits until every replica has renewed its Lease twice: it knows of the first time at the latest when it does it again.
+    pub(crate) async fn replicas_are_back(&self) {
+        let (leases, named) = (&self.leases(), &ListParams::default().labels("infraagent.io/lease=replica"));
+        let renewed = async |before: &[(String, String)]| {
+            eventually("a renewal by every replica", || async move {
+                let all = leases.list(named).await.ok()?.items;
+                let now: Vec<_> = all.iter().map(|lease| (lease.name_any(), lease.resource_version().unwrap_or_default())).collect();
+                before.iter().all(|known| !now.contains(known)).then_some(now)
+            })
+            .await
+        };
+        let before = renewed(&[]).await;
+        let first = renewed(&before).await;
+        renewed(&first).await;
+    }
+
     /// Calls a replica back with `wake`, and waits for a sign of it: it renews its Lease, or it finds that this is gone and ends, as it must. True if it goes on.
     pub(crate) async fn comes_back(&self, replica: &mut Replica, wake: impl FnOnce(&Replica)) -> bool {
-        let before = self.lease_of(replica).await.and_then(|lease| lease.resource_version());
+        let identity = &replica.identity().to_owned();
+        let before = &self.renewal(identity).await;
         wake(replica);
-        let replica = std::cell::RefCell::new(replica);
-        let (replica, before) = (&replica, &before);
+        let replica = &std::cell::RefCell::new(replica);
         eventually("a sign of the replica that was away", || async move {
             if !replica.borrow_mut().is_alive() {
                 return Some(false);
             }
-            let now = self.lease_of(&replica.borrow()).await.and_then(|lease| lease.resource_version());
+            let now = self.renewal(identity).await;
             (now.is_some() && now != *before).then_some(true)
         })
         .await

@@ -109,8 +109,9 @@ impl Thinker {
         Self { name, gate }
     }
 
-    /// What it thought of happens.
+    /// What it thought of happens, once its replica may change something again.
     async fn succeeds(self, lab: &Lab<'_>) {
+        lab.replicas_are_back().await;
         self.gate.open();
         let thought = lab.ended(&self.name).await;
         assert_eq!(ending(&thought), (RunPhase::Succeeded, "Completed".to_owned()), "{:?}", thought.status);
