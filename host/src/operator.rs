@@ -46,6 +46,7 @@ mod orders;
 mod rates;
 mod reconcile;
 mod replicas;
+pub(crate) mod retention;
 mod series;
 mod server_time;
 mod settings;
@@ -61,6 +62,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub use self::{
     rates::Hourly,
+    retention::Retention,
     settings::{Settings, Timings},
 };
 use crate::{

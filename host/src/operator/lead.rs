@@ -31,6 +31,7 @@ use super::{
     rates::Rates,
     reconcile,
     replicas::Replicas,
+    retention,
     slots::Slots,
     spending::{Spending, Spent},
     statuses::{self, Dirty},
@@ -134,6 +135,7 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
     tasks.spawn(statuses::keep(Arc::clone(&leader), dirtied));
     tasks.spawn(reconcile::orphans(Arc::clone(&leader)));
     tasks.spawn(reconcile::follow_clock(Arc::clone(&leader)));
+    tasks.spawn(retention::keep_to_it(Arc::clone(&leader)));
     let queue = stream::poll_fn(move |context| woken.poll_recv(context)).map(Ok::<_, watcher::Error>);
     let reconciled = applier(
         reconcile::reconcile,
