@@ -68,7 +68,7 @@ fn settings(identity: &str, namespace: &str) -> Settings {
         hourly: Hourly::default(),
         retention: Retention::default(),
         retry_pause: Duration::from_secs(1),
-        timings: Timings::new(Duration::from_secs(2), Duration::from_secs(1), Duration::from_secs(5)).unwrap(),
+        timings: Timings::new(Duration::from_secs(10), Duration::from_secs(3), Duration::from_secs(5)).unwrap(),
     }
 }
 
