@@ -62,7 +62,7 @@ pub async fn main() -> ExitCode {
         Command::Operator(args) => operator::main(*args).await,
         Command::Run(args) => run::main(*args).await,
         Command::Skill(command) => skill::main(command).await,
-        Command::Audit(command) => audit::main(command),
+        Command::Audit(command) => audit::main(command).await,
         Command::Explain(command) => explain::main(command).await,
         Command::Crds(args) => crds::main(args),
         Command::Completions { shell } => {

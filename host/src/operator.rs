@@ -47,6 +47,7 @@ mod orders;
 mod rates;
 mod reconcile;
 mod replicas;
+pub(crate) mod retention;
 mod series;
 mod server_time;
 mod settings;
@@ -65,6 +66,7 @@ use tokio::sync::{Semaphore, watch};
 
 pub use self::{
     rates::Hourly,
+    retention::Retention,
     settings::{Settings, Timings},
 };
 use crate::{

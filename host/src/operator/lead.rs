@@ -32,6 +32,7 @@ use super::{
     rates::Rates,
     reconcile,
     replicas::Replicas,
+    retention,
     slots::Slots,
     spending::{Spending, Spent},
     statuses::{self, Dirty},
@@ -139,6 +140,7 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
     tasks.spawn(reconcile::orphans(Arc::clone(&leader)));
     tasks.spawn(reconcile::follow_clock(Arc::clone(&leader)));
     tasks.spawn(events::follow(Arc::clone(&leader)));
+    tasks.spawn(retention::keep_to_it(Arc::clone(&leader)));
     let queue = stream::poll_fn(move |context| woken.poll_recv(context)).map(Ok::<_, watcher::Error>);
     let reconciled = applier(
         reconcile::reconcile,

@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use infraagent_api::{
     AgentRun, InfraAgent, Time,
-    agent::{AgentPhase, InfraAgentStatus, ReportRule, RunRef},
+    agent::{AgentPhase, InfraAgentStatus, ReportRule},
     run::{AgentRunStatus, Holder, RECORD_VERSION, RunPhase},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -25,14 +25,13 @@ use serde_json::json;
 
 use super::{
     RUN_NOW,
-    assess::{self, Assessment, Obstacle, References},
+    assess::{self, Assessment, References},
     assign::{self, Next},
     close::{self, Verdict},
     conditions::{self, Holds, condition, merge, said},
     heads,
     lead::Leader,
     orders::Order,
-    spending,
 };
 use crate::{
     audit,

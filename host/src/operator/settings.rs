@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Hourly;
+use super::{Hourly, Retention};
 
 /// What an administrator sets.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct Settings {
     pub max_concurrent: usize,
     /// Most runs that may begin per hour.
     pub hourly: Hourly,
+    /// How long records stay.
+    pub retention: Retention,
     /// How long a retry waits, doubled with every attempt.
     pub retry_pause: Duration,
     /// How long things take.

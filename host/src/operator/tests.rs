@@ -2,9 +2,10 @@
 
 mod clocks;
 mod limits;
+mod retention;
 mod schedule;
 
-use std::{sync::LazyLock, time::Duration};
+use std::{path::PathBuf, sync::LazyLock, time::Duration};
 
 use infraagent_api::{AgentRun, InfraAgent, run::RunPhase};
 use infraagent_tests::{
@@ -26,10 +27,11 @@ use crate::{
 
 /// A namespace with agents, another one for their operator, and a model that finds nothing.
 struct Site {
-    plane: &'static ControlPlane,
     admin: kube::Client,
     namespace: String,
     home: String,
+    /// Whose rights the replicas have.
+    kubeconfig: PathBuf,
 }
 
 /// A model for every test of this process, since there is one configuration of models per cluster. It finds nothing, and for agents whose purpose is to
@@ -64,8 +66,9 @@ fn settings(identity: &str, namespace: &str) -> Settings {
         namespaces: vec![namespace.to_owned()],
         max_concurrent: 10,
         hourly: Hourly::default(),
+        retention: Retention::default(),
         retry_pause: Duration::from_secs(1),
-        timings: Timings::new(Duration::from_secs(2), Duration::from_secs(1), Duration::from_secs(5)).unwrap(),
+        timings: Timings::new(Duration::from_secs(10), Duration::from_secs(3), Duration::from_secs(5)).unwrap(),
     }
 }
 
@@ -73,9 +76,14 @@ impl Site {
     async fn new() -> Self {
         let plane = control_plane();
         plane.install_crds().await;
-        let admin = plane.admin().await;
         let (namespace, home) = (plane.namespace("clocks").await, plane.namespace("operator").await);
-        let site = Self { plane, admin, namespace, home };
+        Self::at(plane, namespace, home, plane.kubeconfig().to_owned()).await
+    }
+
+    /// In namespaces that are there, with replicas of an identity of their own.
+    async fn at(plane: &'static ControlPlane, namespace: String, home: String, kubeconfig: PathBuf) -> Self {
+        let admin = plane.admin().await;
+        let site = Self { admin, namespace, home, kubeconfig };
         for document in [
             json!({ "apiVersion": "core.infraagent.io/v1alpha1", "kind": "AgentEnvironment", "metadata": { "name": "here", "namespace": site.namespace },
                 "spec": { "namespaces": { "apps": [site.namespace] } } }),
@@ -124,7 +132,7 @@ impl Site {
 
     /// What `infraagent operator` sets up, without ports, for the one namespace.
     async fn replica(&self, shift: &Shift, settings: Settings) -> Replica {
-        let config = config_of(self.plane.kubeconfig()).await;
+        let config = config_of(&self.kubeconfig).await;
         let watching = kube::Client::try_from(config.clone()).unwrap();
         let mut connection = Connection::open(config, infraagent_guard::name::Namespace::parse(&self.home).unwrap()).await.unwrap();
         connection.effect = settings.timings.effect;

@@ -21,39 +21,14 @@ pub(crate) const ACCOUNT: &str = "worker";
 /// Another one, which the operator may act as too.
 pub(crate) const LATE: &str = "late";
 /// Long enough for a busy machine: for tests in which no replica is lost.
-<<<<<<< HEAD
-pub(crate) const CALM: &[&str] = &[
-    "--lease-duration",
-    "10s",
-    "--effect-timeout",
-    "3s",
-    "--retry-pause",
-    "100ms",
-    "--max-runs-per-hour-cluster",
-    "100000",
-    "--max-runs-per-hour-per-agent",
-    "100000",
-];
-/// Short enough to wait for: for tests in which replicas are lost.
-pub(crate) const QUICK: &[&str] = &[
-    "--lease-duration",
-    "2s",
-    "--effect-timeout",
-    "1s",
-    "--retry-pause",
-    "100ms",
-    "--max-runs-per-hour-cluster",
-    "100000",
-    "--max-runs-per-hour-per-agent",
-    "100000",
-];
-=======
 pub(crate) const CALM: &[&str] = &["--lease-duration", "10s", "--effect-timeout", "3s", "--retry-pause", "100ms"];
 /// For tests in which one replica is lost, and what the others do must succeed, also on a busy machine.
 pub(crate) const STEADY: &[&str] = &["--lease-duration", "6s", "--effect-timeout", "2s", "--retry-pause", "100ms"];
 /// Short enough to wait for: for tests in which replicas are lost all the time, and any run may be.
 pub(crate) const QUICK: &[&str] = &["--lease-duration", "2s", "--effect-timeout", "1s", "--retry-pause", "100ms"];
->>>>>>> main
+
+/// More runs begin within an hour than anybody would want.
+const UNHURRIED: &[&str] = &["--max-runs-per-hour-cluster", "100000", "--max-runs-per-hour-per-agent", "100000"];
 
 /// What is shown of each object when a test fails.
 const SHOWN: &str = "custom-columns=KIND:.kind,NAME:.metadata.name,PHASE:.status.phase,HOLDER:.status.holder.lease,\
@@ -93,7 +68,7 @@ impl Lab<'static> {
 
 impl<'a> Lab<'a> {
     pub(crate) async fn on(plane: &'a ControlPlane, options: &[&str]) -> Self {
-        let operator = Arc::new(plane.operator(&[ACCOUNT, LATE], options).await);
+        let operator = Arc::new(plane.operator(&[ACCOUNT, LATE], &[UNHURRIED, options].concat()).await);
         let lab = Self { plane, client: plane.admin().await, namespace: operator.namespace.clone(), operator };
         lab.apply(json!({
             "apiVersion": "core.infraagent.io/v1alpha1", "kind": "ModelTierConfig", "metadata": {"name": "default"},
