@@ -84,22 +84,7 @@ impl Installation {
 
     /// Starts a replica with more options.
     pub fn replica_with(&self, identity: &str, more: &[&str]) -> Replica {
-<<<<<<< HEAD
-        let path = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
-        let mut arguments = vec!["--kubeconfig".to_owned(), path(self.kubeconfig.clone())];
-        arguments.extend(["--operator-namespace".to_owned(), self.home.clone()]);
-        arguments.extend(["--watch-namespaces".to_owned(), self.namespace.clone()]);
-        arguments.extend(["--cache-dir".to_owned(), path(self.folder.path().join("cache"))]);
-        // Many replicas on one machine: each takes ports that are free.
-        for flag in ["--health-address", "--metrics-address", "--webhook-address"] {
-            arguments.extend([flag, "127.0.0.1:0"].map(str::to_owned));
-        }
-        arguments.extend(self.options.iter().cloned());
-        arguments.extend(more.iter().map(|&option| option.to_owned()));
-        Replica::start(identity, self.folder.path(), &arguments)
-=======
         self.start(identity, &self.kubeconfig, more)
->>>>>>> main
     }
 
     /// Starts a replica that finds the API server at another address.
@@ -126,7 +111,9 @@ impl Installation {
         arguments.extend(["--watch-namespaces".to_owned(), self.namespace.clone()]);
         arguments.extend(["--cache-dir".to_owned(), path(&self.folder.path().join("cache"))]);
         // Many replicas on one machine: each takes ports that are free.
-        arguments.extend(["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"].map(str::to_owned));
+        for flag in ["--health-address", "--metrics-address", "--webhook-address"] {
+            arguments.extend([flag, "127.0.0.1:0"].map(str::to_owned));
+        }
         arguments.extend(self.options.iter().cloned());
         arguments.extend(more.iter().map(|&option| option.to_owned()));
         Replica::start(identity, self.folder.path(), &arguments)
