@@ -2,7 +2,7 @@
 //!
 //! # Guarantees
 //!
-//! * An agent is started only by Events that its own ServiceAccount may list and watch, in namespaces of its environment.
+//! * An agent is started only by Events that its own ServiceAccount may list, in namespaces of its environment.
 //! * Events from before the operator started, or before the agent existed, start nothing; nor do those that this product emits about its own kinds.
 //! * The same Event starts a run of an agent once, whoever leads and however often leaders change: its name is a hash of object, reason and time.
 //! * Each trigger starts at most one run in 30 seconds, and none while a run that an Event started waits. What comes meanwhile is counted, and one more run is

@@ -215,8 +215,9 @@ async fn of_a_flood_some_are_told_to_come_again_and_none_is_lost() {
         assert!(answer.1.ends_with(&accepted(1, 1)), "{answer:?}");
     }
     for answer in &refused {
-        assert!(answer.0 == 429 && answer.1.contains("retry-after: "), "{answer:?}");
+        assert!(matches!(answer.0, 429 | 503) && answer.1.contains("retry-after: "), "{answer:?}");
     }
+    assert!(refused.iter().any(|answer| answer.0 == 429));
     assert!(!taken.is_empty() && refused.len() > 40, "{} {}", taken.len(), refused.len());
     assert_eq!(lab.runs_of("forge").await.len(), taken.len());
     assert!(replica.ask("--health-address", "/healthz").await.unwrap().contains(" 200 "));
@@ -236,7 +237,7 @@ async fn a_filter_that_never_ends_or_is_wrong_stops_nobody_else() {
     knows(&replica, "ci", 5).await;
     let xs: Vec<u32> = (0..200).collect();
     for number in 0..3 {
-        says(&send(&replica, "ci", &json!({"status": "firing", "xs": xs, "number": number})).await, 202, &accepted(5, 1));
+        says(&send(&replica, "ci", &json!({"status": "firing", "xs": xs, "number": number, "text": "zebra"})).await, 202, &accepted(5, 1));
     }
     assert_eq!(lab.runs_of("calm").await.len(), 3);
     assert_eq!(lab.all_runs().await.len(), 3);
@@ -245,7 +246,7 @@ async fn a_filter_that_never_ends_or_is_wrong_stops_nobody_else() {
     lab.agent_says("calm", "Accepted", "True", "Valid").await;
     let metrics = replica.ask("--metrics-address", "/metrics").await.unwrap();
     assert!(metrics.contains("infraagent_triggers_total{kind=\"webhook\",result=\"broken\"}"), "{metrics}");
-    assert!(!replica.log().contains("firing"), "what came is not in the log");
+    assert!(!replica.log().contains("zebra"), "what came is not in the log");
 }
 
 #[tokio::test]
@@ -263,8 +264,7 @@ async fn an_order_in_an_event_gives_no_right_and_is_told_as_data() {
     let event = json!({"text": order, "token": "ghp_0123456789abcdefghijklmnopqrstuvwxyz", "note": format!("it is {SECRET}")});
     says(&send(&replica, "ci", &event).await, 202, &accepted(1, 1));
     let run = lab.settled("forge", 1).await.remove(0);
-    let statuses: Vec<_> = crate::lab::actions(&run).iter().filter(|action| action.checks.is_some()).map(|action| action.status).collect();
-    assert_eq!((lab.generation("db").await, statuses.len()), (before.0, 2), "no action of the sheet names it: {statuses:?}");
+    assert_eq!(lab.generation("db").await, before.0, "no action of the sheet names it");
     assert_ne!(lab.generation("web").await, before.1, "what the agent may do it still does");
     let question = model::question(&lab.key("forge"));
     assert!(

@@ -1,4 +1,4 @@
-//! Whether an agent's ServiceAccount may list and watch the Events of a namespace. The operator may read them everywhere, and must not do for an agent what the
+//! Whether an agent's ServiceAccount may list the Events of a namespace. The operator may read them everywhere, and must not do for an agent what the
 //! agent could not do itself.
 
 use std::{
@@ -41,18 +41,15 @@ impl Access {
         {
             return allowed;
         }
-        let mut allowed = true;
-        for verb in ["list", "watch"] {
-            match ask(operator, &user, namespace, verb).await {
-                Ok(answer) => allowed &= answer,
-                Err(error) => {
-                    tracing::warn!(error = said(&error), user, "it cannot be asked whether an agent may read Events");
-                    return false;
-                }
+        let allowed = match ask(operator, &user, namespace).await {
+            Ok(allowed) => allowed,
+            Err(error) => {
+                tracing::warn!(error = said(&error), user, "it cannot be asked whether an agent may read Events");
+                return false;
             }
-        }
+        };
         if !allowed && known.is_none_or(|(_, before)| before) {
-            tracing::warn!(user, namespace, "a trigger has no effect: the agent's ServiceAccount may not list and watch Events there");
+            tracing::warn!(user, namespace, "a trigger has no effect: the agent's ServiceAccount may not list Events there");
         }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MOST {
@@ -63,11 +60,11 @@ impl Access {
     }
 }
 
-async fn ask(operator: &Operator, user: &str, namespace: &str, verb: &str) -> Result<bool, kube::Error> {
+async fn ask(operator: &Operator, user: &str, namespace: &str) -> Result<bool, kube::Error> {
     let attributes = ResourceAttributes {
         namespace: Some(namespace.to_owned()),
         resource: Some("events".to_owned()),
-        verb: Some(verb.to_owned()),
+        verb: Some("list".to_owned()),
         ..ResourceAttributes::default()
     };
     let spec = SubjectAccessReviewSpec {

@@ -39,7 +39,7 @@ const AT_A_TIME: usize = 32;
 /// Runs of one delivery that are created at a time.
 const SIDE_BY_SIDE: usize = 8;
 /// How long the filters of one delivery may take together.
-const THINKING: Duration = Duration::from_secs(10);
+const THINKING: Duration = Duration::from_secs(15);
 /// How many runs of an agent may wait until no more are taken.
 const MOST_WAITING: usize = 16;
 /// How long signed deliveries are remembered by this replica, and how many.
@@ -123,6 +123,8 @@ impl Desk {
             self.operator.metrics.trigger(Kind::Webhook, Came::Repeated, count);
             return Answer::Accepted { agents: count, triggered: 0 };
         }
+        // The evaluator starts slowly, once; that is no filter's fault. Should it not start, every filter says so.
+        let _ = self.operator.workshop.evaluator().await;
         let Ok(concerned) = timeout(THINKING, self.concerned(agents, source, &payload)).await else {
             tracing::warn!(source, "the filters of a webhook took too long");
             return Answer::Unavailable;

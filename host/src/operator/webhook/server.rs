@@ -22,6 +22,8 @@ use crate::operator::Operator;
 
 /// The longest body.
 const MAX_BODY: usize = 1 << 20;
+/// Who sends more is listened to for so long, without anything being kept: otherwise he would not hear the answer.
+const MAX_DISCARDED: usize = 4 << 20;
 /// Bytes of all bodies that are held at a time.
 const MAX_BODIES: usize = 16 << 20;
 /// Connections that are open at a time. More wait until one is closed.
@@ -114,7 +116,7 @@ impl Server {
             return Answer::NotPost;
         }
         let said = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-        if said.is_some_and(|length| length > MAX_BODY) {
+        if said.is_some_and(|length| length > MAX_DISCARDED) {
             return Answer::TooLarge;
         }
         let mut held = Vec::new();
@@ -128,11 +130,17 @@ impl Server {
 
     /// What is held is paid for with permits, as it comes: a sender that says nothing holds nothing.
     async fn read<'a>(&'a self, mut incoming: Incoming, held: &mut Vec<SemaphorePermit<'a>>) -> Result<Vec<u8>, Answer> {
-        let mut body = Vec::new();
+        let (mut body, mut total) = (Vec::new(), 0_usize);
         while let Some(frame) = incoming.frame().await {
             let Ok(data) = frame.map_err(drop).and_then(|frame| frame.into_data().map_err(drop)) else { return Err(Answer::Incomplete) };
-            if body.len() + data.len() > MAX_BODY {
-                return Err(Answer::TooLarge);
+            total += data.len();
+            if total > MAX_BODY {
+                held.clear();
+                body = Vec::new();
+                if total > MAX_DISCARDED {
+                    break;
+                }
+                continue;
             }
             let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
             let paid = self.bytes.try_acquire_many(length).map_err(|_| Answer::Busy { again: Duration::from_secs(1) })?;
@@ -141,6 +149,9 @@ impl Server {
                 None => held.push(paid),
             }
             body.extend_from_slice(&data);
+        }
+        if total > MAX_BODY {
+            return Err(Answer::TooLarge);
         }
         Ok(body)
     }

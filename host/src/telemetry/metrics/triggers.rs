@@ -34,8 +34,6 @@ pub enum Came {
     Broken,
     /// Too many runs of the agent wait; the sender was told to come again.
     Full,
-    /// The agent's ServiceAccount may not read the Event.
-    Forbidden,
     /// The API server did not take the run.
     Failed,
 }
@@ -58,7 +56,6 @@ impl Came {
             Self::Filtered => "filtered",
             Self::Broken => "broken",
             Self::Full => "full",
-            Self::Forbidden => "forbidden",
             Self::Failed => "failed",
         }
     }
