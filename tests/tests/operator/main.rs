@@ -9,6 +9,7 @@ mod lab;
 mod limits;
 mod model;
 mod orders;
+mod people;
 mod ready;
 mod records;
 mod retries;

@@ -85,7 +85,9 @@ impl Told {
         let from = status.start_time.as_ref().map(|time| time.0).or_else(|| run.creation_timestamp().map(|time| time.0));
         let at = |time: Timestamp| from.and_then(|from| Duration::try_from(time.duration_since(from)).ok()).unwrap_or_default();
         self.wait(&mut out, run);
-        if !self.begun && (status.start_time.is_some() || phase(run).is_terminal()) {
+        // Model and skills are written down with the first entries.
+        let is_known = status.model.is_some() || !status.actions.is_empty();
+        if !self.begun && (is_known || phase(run).is_terminal()) {
             self.begun = true;
             begin(&mut out, run);
         }

@@ -144,6 +144,16 @@ fn grounds(reason: &str, documents: &Documents) -> (&'static str, Vec<String>, S
             vec!["--max-concurrent-runs of the operator".to_owned()],
             format!("wait, end another run (`{program} runs list -A --phase Running`), or raise the limit"),
         ),
+        "ClusterRateLimit" => (
+            "as many runs began in the cluster within the hour as there may be",
+            vec!["--max-runs-per-hour-cluster of the operator".to_owned()],
+            "wait, or raise the limit".to_owned(),
+        ),
+        "AgentRateLimit" => (
+            "as many runs of this agent began within the hour as there may be",
+            vec!["--max-runs-per-hour-per-agent of the operator".to_owned()],
+            "wait, or raise the limit".to_owned(),
+        ),
         "EnvironmentNotFound" => (
             "the agent's environment does not exist",
             vec![format!("InfraAgent {name} spec.environmentRef")],
