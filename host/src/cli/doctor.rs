@@ -171,10 +171,13 @@ fn clock(clocks: Clocks) -> Found {
         behind => format!("this machine's clock is {} s behind the API server's", behind.abs()),
     };
     let change = "set both clocks by a time server; ages and due times are off by so much";
-    match seconds.abs() {
-        ..=SKEW => Found::good("clock", says),
-        ..=LARGE_SKEW => Found::odd("clock", says, change),
-        _ => Found::bad("clock", says, change),
+    let off = seconds.abs();
+    if off <= SKEW {
+        Found::good("clock", says)
+    } else if off <= LARGE_SKEW {
+        Found::odd("clock", says, change)
+    } else {
+        Found::bad("clock", says, change)
     }
 }
 

@@ -106,7 +106,7 @@ async fn look(cluster: &Cluster, scope: &Scope, operator_namespace: &str, now: T
             Err(trouble) => overview.unread.push(trouble.to_string()),
         })
         .await?;
-    overview.waiting.sort_by(|a, b| a.since.cmp(&b.since));
+    overview.waiting.sort_by_key(|waiting| waiting.since);
     // What belongs to the platform may be hidden from a team.
     match Replicas::read(cluster, operator_namespace, now).await {
         Ok(replicas) => overview.operator = Some(replicas),
