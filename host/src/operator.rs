@@ -57,6 +57,10 @@ use infraagent_api::AgentRun;
 use tokio::sync::{Semaphore, watch};
 
 pub use self::settings::{Settings, Timings};
+pub(crate) use self::{
+    heartbeat::{DRAINING, LABEL as LEASE_LABEL, RECORD, REPLICA},
+    leader::NAME as LEADER_LEASE,
+};
 use crate::{
     audit::AuditKey,
     clock::Clock,
