@@ -64,6 +64,10 @@ use infraagent_api::AgentRun;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
+pub(crate) use self::{
+    heartbeat::{DRAINING, LABEL as LEASE_LABEL, RECORD, REPLICA},
+    leader::NAME as LEADER_LEASE,
+};
 pub use self::{
     rates::Hourly,
     retention::Retention,
