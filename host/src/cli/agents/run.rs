@@ -158,6 +158,7 @@ fn shadow_run(agent: &InfraAgent, now: Timestamp) -> AgentRun {
         retry_of: None,
         attempt: 1,
         approval_ref: None,
+        event: None,
         record_version: RECORD_VERSION,
     };
     AgentRun { metadata, spec, status: None }
