@@ -85,7 +85,7 @@ pub async fn main(command: Command) -> anyhow::Result<ExitCode> {
         policies: policies.clone(),
         skills,
         cluster: String::new(),
-        run: RunIdentity { name: String::new(), uid: String::new() },
+        run: RunIdentity { name: String::new(), uid: String::new(), input: None },
     };
     let run = validate::validate(inputs);
     let explanation = explain::explain(&agent, &policies, run.as_ref(), &missing, Timestamp::now());

@@ -112,7 +112,7 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
                 policies,
                 skills,
                 cluster: cluster.to_owned(),
-                run: RunIdentity { name: String::new(), uid: String::new() },
+                run: RunIdentity { name: String::new(), uid: String::new(), input: None },
             };
             match validate::validate(inputs) {
                 Err(invalid) => {

@@ -108,7 +108,8 @@ impl Maker {
             agent.spec.mode = Mode::Shadow;
         }
         let (models, skills, cluster) = (self.models.clone(), self.skills.clone(), self.cluster.clone());
-        let inputs = Inputs { agent, environment, models, policies, skills, cluster, run: RunIdentity { name, uid } };
+        let inputs =
+            Inputs { agent, environment, models, policies, skills, cluster, run: RunIdentity { name, uid, input: spec.input.clone() } };
         let run = validate::validate(inputs).map_err(|error| error.to_string())?;
         match &spec.model_used {
             Some(model) if *model != run.model.id() => Err(format!(
