@@ -60,6 +60,10 @@ use std::sync::Arc;
 use infraagent_api::AgentRun;
 use tokio::sync::{Semaphore, watch};
 
+pub(crate) use self::{
+    heartbeat::{DRAINING, LABEL as LEASE_LABEL, RECORD, REPLICA},
+    leader::NAME as LEADER_LEASE,
+};
 pub use self::{
     rates::Hourly,
     retention::Retention,

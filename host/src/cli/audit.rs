@@ -154,7 +154,7 @@ fn as_json(run: &AgentRun, report: &Report) -> serde_json::Value {
 }
 
 fn text(file: &Path, run: &AgentRun, report: &Report) -> String {
-    let Report { entries, open: _, closed: _, head, consistent, authentic, complete, first_bad: _, never_checked } = report;
+    let Report { entries, open: _, closed: _, head, consistent: _, authentic: _, complete: _, first_bad: _, never_checked } = report;
     let phase = run.status.as_ref().and_then(|status| status.phase);
     let name = run.metadata.name.as_deref().unwrap_or("?");
     let namespace = run.metadata.namespace.as_deref().unwrap_or("?");
@@ -170,6 +170,19 @@ fn text(file: &Path, run: &AgentRun, report: &Report) -> String {
         line("head", head);
     }
     out.push('\n');
+    out.push_str(&answers(report));
+    let _ = write!(out, "\n{DIM}never checked here:");
+    for what in never_checked {
+        let _ = write!(out, "\n  {what}");
+    }
+    let _ = write!(out, "{DIM:#}");
+    out
+}
+
+/// The three answers, a line for each.
+pub(super) fn answers(report: &Report) -> String {
+    let Report { entries: _, open: _, closed: _, head: _, consistent, authentic, complete, first_bad: _, never_checked: _ } = report;
+    let mut out = String::new();
     for (word, answer) in [("consistent", consistent), ("authentic", authentic), ("complete", complete)] {
         let (style, sign, verdict, why) = match answer {
             Answer::Yes(why) => (GREEN, "✔", word.to_owned(), why),
@@ -179,11 +192,6 @@ fn text(file: &Path, run: &AgentRun, report: &Report) -> String {
         let not_checked = if matches!(answer, Answer::NotChecked(_)) { "not checked: " } else { "" };
         let _ = writeln!(out, "{style}{sign} {verdict:<16}{style:#} {not_checked}{}", escape_terminal(why));
     }
-    let _ = write!(out, "\n{DIM}never checked here:");
-    for what in never_checked {
-        let _ = write!(out, "\n  {what}");
-    }
-    let _ = write!(out, "{DIM:#}");
     out
 }
 

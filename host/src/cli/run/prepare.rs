@@ -15,13 +15,13 @@ use kube::Resource as _;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    Args, Output, Prepared,
+    Args, Prepared,
     cluster::{self, Flags},
-    timeline,
 };
 use crate::{
     audit::{AuditKey, ClusterSink, FileSink, Journal, Redactor, Setup, Sink},
     broker::{http::Secrets, snapshot::Snapshot},
+    cli::{output::Output, timeline},
     llm::Provider,
     run::{
         connection::Connection,
