@@ -75,12 +75,20 @@ impl Holder {
         let mut changes = watcher(api, config).default_backoff().modify(|run| run.metadata.managed_fields = None).boxed();
         // Before that it does not know what was assigned to it.
         let listed = self.operator.health.gate("runs");
+        let mut found = HashSet::new();
         loop {
             match changes.try_next().await {
-                Ok(Some(watcher::Event::Apply(run) | watcher::Event::InitApply(run))) => self.look(run),
+                Ok(Some(watcher::Event::Apply(run))) => self.look(run),
                 Ok(Some(watcher::Event::Delete(run))) => self.gone(&run),
-                Ok(Some(watcher::Event::Init)) => {}
-                Ok(Some(watcher::Event::InitDone)) => listed.open(),
+                Ok(Some(watcher::Event::Init)) => found.clear(),
+                Ok(Some(watcher::Event::InitApply(run))) => {
+                    found.insert(names(&run).2);
+                    self.look(run);
+                }
+                Ok(Some(watcher::Event::InitDone)) => {
+                    self.only(&found);
+                    listed.open();
+                }
                 Ok(None) => return,
                 Err(error) => tracing::warn!(%error, "runs cannot be watched"),
             }
@@ -118,7 +126,7 @@ impl Holder {
         let status = run.status.as_ref();
         let holds = status.and_then(|status| status.holder.as_ref()).is_some_and(|holder| holder.uid == self.lease.uid);
         if !holds {
-            return;
+            return self.gone(&run);
         }
         let ordered = ordered_stop(&run);
         let mut runs = self.lock();
@@ -168,7 +176,15 @@ impl Holder {
         self.lock().gone.remove(agent);
     }
 
-    /// A run whose record is closed, or that has no object any more, ends here, and what it does next is refused for want of a record. Whoever ended it knows why.
+    /// These are all runs that are not over: what was closed while nothing could be watched is gone.
+    fn only(&self, found: &HashSet<String>) {
+        for (_, active) in self.lock().active.iter().filter(|(uid, _)| !found.contains(*uid)) {
+            active.stop.send_replace(Some(Stop::Lost));
+        }
+    }
+
+    /// A run whose record is closed, that has no object any more or another holder, ends here, and what it does next is refused for want of a record. Whoever ended
+    /// it knows why.
     fn gone(&self, run: &AgentRun) {
         if let Some(active) = self.lock().active.get(&names(run).2) {
             active.stop.send_replace(Some(Stop::Lost));
