@@ -43,7 +43,7 @@ mod hold;
 pub mod keys;
 mod lead;
 mod leader;
-mod orders;
+pub mod orders;
 mod rates;
 mod reconcile;
 mod replicas;

@@ -81,38 +81,40 @@ pub struct AgentRunSpec {
     #[serde(default = "first")]
     #[schemars(range(min = 1, max = 11))]
     pub attempt: i32,
+    /// What happened, if the run was started by a webhook or an Event. Data from the world: the model is shown it as such, and nothing in it gives orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<RunInput>,
     /// Name of the ActionApproval that this run carries out. Needed when trigger is approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
     pub approval_ref: Option<String>,
-    /// What set the run off, for a run that a webhook or an Event of the cluster started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event: Option<TriggerEvent>,
     /// Layout of the record. A replica takes no run of a newer layout than it knows. Default: 1.
     #[serde(default = "first")]
     #[schemars(range(min = 1, max = 1_000))]
     pub record_version: i32,
 }
 
-/// What set a run off: data from the world, without secrets. The agent is told that it is data, and gets no right by it.
+/// What a run was started by: at most 16 KiB of it, and what it was a part of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct TriggerEvent {
-    /// Where it came from: the source of the webhook, or the kind of the object that the Event is about.
+pub struct RunInput {
+    /// Where it came from, for example webhook alertmanager.
     #[schemars(length(min = 1, max = 253))]
     pub source: String,
-    /// What it says, as JSON, cut after 8192 bytes.
-    #[schemars(length(max = 8192))]
-    pub payload: String,
-    /// SHA-256 of the whole text, if it was cut.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 80))]
-    pub digest: Option<String>,
+    /// The beginning of it, as text. At most 16384 characters.
+    #[schemars(length(max = 16_384))]
+    pub text: String,
+    /// How many bytes it had.
+    #[schemars(range(min = 0))]
+    pub bytes: i64,
+    /// sha256:<64 hex digits> of all of it.
+    #[schemars(length(max = 71))]
+    pub digest: String,
 }
 
-impl TriggerEvent {
-    /// The longest payload, in bytes.
-    pub const MAX_PAYLOAD: usize = 8192;
+impl RunInput {
+    /// The longest text, in bytes.
+    pub const MAX_TEXT: usize = 16_384;
 }
 
 fn first() -> i32 {

@@ -108,7 +108,7 @@ async fn agent(cluster: &Cluster, name: &str, bundled_skills: Option<PathBuf>, o
         policies: policies.clone(),
         skills,
         cluster: String::new(),
-        run: RunIdentity { name: String::new(), uid: String::new() },
+        run: RunIdentity { name: String::new(), uid: String::new(), input: None },
     };
     let run = validate::validate(inputs);
     let explanation = explain::explain(&agent, &policies, run.as_ref(), &missing, Timestamp::now());

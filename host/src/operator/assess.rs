@@ -114,7 +114,7 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
                 policies,
                 skills,
                 cluster: cluster.to_owned(),
-                run: RunIdentity { name: String::new(), uid: String::new() },
+                run: RunIdentity { name: String::new(), uid: String::new(), input: None },
             };
             ask_again |= filters.is_err();
             match validate::validate(inputs).map_err(|invalid| invalid.to_string()).and_then(|run| filters.map(|()| run)) {

@@ -179,7 +179,7 @@ impl Watch {
         if more > 0 {
             event["moreOfThem"] = json!(more);
         }
-        let event = trigger::told(&occurrence.kind, event, &operator.connection.redactor([]));
+        let event = trigger::told(&format!("event {}", occurrence.kind), event, &operator.connection.redactor([]));
         match Order::triggered(agent, RunTrigger::Event, &key, event).place(&operator.connection.client).await {
             Ok(Placed::New) => {
                 self.came(Came::Fired);

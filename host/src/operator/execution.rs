@@ -108,9 +108,9 @@ impl Maker {
             agent.spec.mode = Mode::Shadow;
         }
         let (models, skills, cluster) = (self.models.clone(), self.skills.clone(), self.cluster.clone());
-        let inputs = Inputs { agent, environment, models, policies, skills, cluster, run: RunIdentity { name, uid } };
-        let mut run = validate::validate(inputs).map_err(|error| error.to_string())?;
-        run.event = spec.event.clone();
+        let inputs =
+            Inputs { agent, environment, models, policies, skills, cluster, run: RunIdentity { name, uid, input: spec.input.clone() } };
+        let run = validate::validate(inputs).map_err(|error| error.to_string())?;
         match &spec.model_used {
             Some(model) if *model != run.model.id() => Err(format!(
                 "`spec.modelUsed` is `{model}`, and the agent's tier is `{}`: leave it out, or change the tier",
@@ -240,9 +240,9 @@ async fn prepare(operator: &Operator, order: &AgentRun, agent: Result<InfraAgent
         None => None,
     };
     let redactor = connection.redactor(credentials.values().into_iter().chain(key.clone()));
-    // Now that all secrets are known: one of them may have come back with the event.
-    if let Some(event) = &mut validated.event {
-        event.payload = redactor.text(&event.payload).into_owned();
+    // Now that all secrets are known: one of them may have come back with what happened.
+    if let Some(input) = &mut validated.run.input {
+        input.text = redactor.text(&input.text).into_owned();
     }
     let provider = match validated.model.unavailable() {
         Some(why) => Provider::Unavailable(why),

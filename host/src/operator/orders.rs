@@ -5,12 +5,15 @@
 //! |---|---|
 //! | the schedule | `<agent>-<uid8>-<unix minute of the tick>` |
 //! | run-now | `<agent>-<uid8>-<resourceVersion of the annotated agent>` |
-//! | a webhook, an Event of the cluster | `<agent>-<uid8>-<what happened, as a hash>` ([`super::trigger`]) |
+//! | a webhook or an Event | `<agent>-<uid8>-<hash of what happened>` ([`super::trigger`]) |
 //! | a retry | `<first run>-r<attempt>` |
+//!
+//! What a webhook or an Event says goes into the order (`spec.input`), which never changes and is part of the record's hashes. It is data from the world: cut, with the
+//! digest of the whole, and shown to the model as untrusted.
 
 use infraagent_api::{
     AgentRun, AgentRunSpec, InfraAgent, LABEL_AGENT, ObjectMeta,
-    run::{RECORD_VERSION, RunTrigger, TriggerEvent},
+    run::{RECORD_VERSION, RunInput, RunTrigger},
 };
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _, api::PostParams};
@@ -23,7 +26,7 @@ pub(super) const TICK: &str = "infraagent.io/tick";
 
 /// A run that is to be created.
 #[derive(Debug, Clone)]
-pub(super) struct Order {
+pub struct Order {
     name: String,
     namespace: String,
     spec: AgentRunSpec,
@@ -32,7 +35,7 @@ pub(super) struct Order {
 
 /// What came of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Placed {
+pub enum Placed {
     /// The run was created.
     New,
     /// A run of this name was there: somebody carried the order out before.
@@ -41,17 +44,17 @@ pub(super) enum Placed {
 
 impl Order {
     /// By the annotation run-now, on this version of the agent.
-    pub(super) fn now(agent: &InfraAgent) -> Self {
+    pub fn now(agent: &InfraAgent) -> Self {
         Self::of(agent, RunTrigger::Manual, &agent.resource_version().unwrap_or_default())
     }
 
     /// By the agent's schedule.
-    pub(super) fn scheduled(agent: &InfraAgent, due: Due) -> Self {
+    pub fn scheduled(agent: &InfraAgent, due: Due) -> Self {
         Self { tick: Some(due.tick), ..Self::of(agent, RunTrigger::Scheduled, &due.minute().to_string()) }
     }
 
     /// The same order again: a rehearsal stays one, whatever the agent does by itself.
-    pub(super) fn again(run: &AgentRun) -> Self {
+    pub fn again(run: &AgentRun) -> Self {
         let first = run.spec.retry_of.clone().unwrap_or_else(|| run.name_any());
         let attempt = run.spec.attempt.saturating_add(1);
         Self {
@@ -63,9 +66,9 @@ impl Order {
     }
 
     /// By something that happened, which the key names.
-    pub(super) fn triggered(agent: &InfraAgent, trigger: RunTrigger, key: &str, event: TriggerEvent) -> Self {
+    pub(super) fn triggered(agent: &InfraAgent, trigger: RunTrigger, key: &str, input: RunInput) -> Self {
         let mut order = Self::of(agent, trigger, key);
-        order.spec.event = Some(event);
+        order.spec.input = Some(input);
         order
     }
 
@@ -84,8 +87,8 @@ impl Order {
                 mode: agent.spec.mode,
                 retry_of: None,
                 attempt: 1,
+                input: None,
                 approval_ref: None,
-                event: None,
                 record_version: RECORD_VERSION,
             },
             tick: None,
@@ -93,12 +96,12 @@ impl Order {
     }
 
     /// What the run is called.
-    pub(super) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// Creates the run, unless it is there.
-    pub(super) async fn place(self, client: &kube::Client) -> Result<Placed, kube::Error> {
+    pub async fn place(self, client: &kube::Client) -> Result<Placed, kube::Error> {
         let Self { name, namespace, spec, tick } = self;
         let metadata = ObjectMeta {
             name: Some(name),

@@ -6,7 +6,7 @@
 pub(super) mod filters;
 pub(super) mod recent;
 
-use infraagent_api::run::TriggerEvent;
+use infraagent_api::run::RunInput;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -44,15 +44,16 @@ pub(super) fn window(unix_seconds: i64) -> u64 {
 }
 
 /// What the run is told, without secrets. They are looked for before anything is cut: half a secret is one too.
-pub(super) fn told(source: &str, mut event: Value, redactor: &Redactor) -> TriggerEvent {
+pub(super) fn told(source: &str, mut event: Value, redactor: &Redactor) -> RunInput {
     redactor.json(&mut event);
     let whole = event.to_string();
-    let payload = match whole.get(..whole.floor_char_boundary(TriggerEvent::MAX_PAYLOAD)) {
-        Some(start) if start.len() < whole.len() => start.to_owned(),
-        Some(_) | None => return TriggerEvent { source: source.to_owned(), payload: whole, digest: None },
-    };
-    let digest = Some(format!("sha256:{}", hex(&Sha256::digest(whole.as_bytes()))));
-    TriggerEvent { source: source.to_owned(), payload, digest }
+    let text = whole.get(..whole.floor_char_boundary(RunInput::MAX_TEXT)).unwrap_or_default().to_owned();
+    RunInput {
+        source: source.to_owned(),
+        text,
+        bytes: i64::try_from(whole.len()).unwrap_or(i64::MAX),
+        digest: format!("sha256:{}", hex(&Sha256::digest(whole.as_bytes()))),
+    }
 }
 
 #[cfg(test)]
@@ -65,20 +66,20 @@ mod tests {
     fn what_a_run_is_told_has_no_secret_and_is_never_too_long() {
         let redactor = Redactor::new(["hunter22"]);
         let event = told("ci", json!({ "status": "firing", "password": "x", "text": "it is hunter22" }), &redactor);
-        assert_eq!((event.source.as_str(), event.digest.as_deref()), ("ci", None));
-        assert!(event.payload.contains("firing") && !event.payload.contains("hunter22") && !event.payload.contains("\"x\""), "{event:?}");
+        assert_eq!((event.source.as_str(), event.text.len() as i64), ("ci", event.bytes));
+        assert!(event.text.contains("firing") && !event.text.contains("hunter22") && !event.text.contains("\"x\""), "{event:?}");
 
-        let long = told("ci", json!({ "a": "ü".repeat(TriggerEvent::MAX_PAYLOAD) }), &redactor);
-        assert!(long.payload.len() <= TriggerEvent::MAX_PAYLOAD && long.payload.len() > TriggerEvent::MAX_PAYLOAD - 4);
-        assert!(long.digest.as_deref().is_some_and(|digest| digest.len() == 71), "{:?}", long.digest);
+        let long = told("ci", json!({ "a": "ü".repeat(RunInput::MAX_TEXT) }), &redactor);
+        assert!(long.text.len() <= RunInput::MAX_TEXT && long.text.len() > RunInput::MAX_TEXT - 4);
+        assert_eq!((long.bytes, long.digest.len()), (2 * RunInput::MAX_TEXT as i64 + 8, 71));
     }
 
     #[test]
     fn a_secret_on_the_edge_of_the_cut_does_not_survive_in_part() {
         let secret = "s3cr3t-token-of-some-length";
-        for before in (TriggerEvent::MAX_PAYLOAD - 40)..TriggerEvent::MAX_PAYLOAD {
+        for before in (RunInput::MAX_TEXT - 40)..RunInput::MAX_TEXT {
             let event = told("ci", json!({ "a": format!("{}{secret}", " ".repeat(before)) }), &Redactor::new([secret]));
-            assert!(!event.payload.contains("s3cr3"), "{before}");
+            assert!(!event.text.contains("s3cr3"), "{before}");
         }
     }
 

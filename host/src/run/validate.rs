@@ -25,7 +25,7 @@ use infraagent_api::{
     agent::{EscalationTarget, Observability, OnTimeout, Reporting},
     model_tier::AuthKind,
     names::{self, Mode},
-    run::TriggerEvent,
+    run::RunInput,
 };
 use infraagent_guard::{
     call::Severity,
@@ -90,6 +90,8 @@ pub struct RunIdentity {
     pub name: String,
     /// Its uid.
     pub uid: String,
+    /// What happened in the world that it was started by.
+    pub input: Option<RunInput>,
 }
 
 /// A run whose every part has a meaning.
@@ -127,8 +129,6 @@ pub struct ValidatedRun {
     pub declared: Vec<DataResource>,
     /// Its endpoints, as requests reach them.
     pub endpoints: Endpoints,
-    /// What set it off. Nothing is validated by it: whoever knows the order adds it.
-    pub event: Option<TriggerEvent>,
     policy: Arc<Policy>,
     freezes: Vec<Freeze>,
 }
@@ -484,7 +484,6 @@ pub fn validate(inputs: Inputs) -> Result<ValidatedRun, Invalid> {
         unsupported,
         declared: site.declared,
         endpoints: site.endpoints,
-        event: None,
         policy: Arc::new(policy),
         freezes: platform.freezes,
     })

@@ -195,7 +195,7 @@ impl Chain {
             policy: Some(at("policy.yaml")),
             skills: vec![at("hostile.wasm"), at("neighbour.wasm")],
         };
-        let identity = RunIdentity { name: "forge-1".to_owned(), uid: "run-uid".to_owned() };
+        let identity = RunIdentity { name: "forge-1".to_owned(), uid: "run-uid".to_owned(), input: None };
         let snapshot = Snapshot::load(&at("snapshot"), &identity.uid, "environment-uid", None).unwrap_or_else(|error| panic!("{error:#}"));
         let cluster = snapshot.scope().cluster.clone();
         let load = {

@@ -54,7 +54,6 @@ pub(crate) const ROOT: &[Rule] = &[("!has(oldSelf.status) || has(self.status)", 
 pub(crate) const SPEC: &[Rule] = &[
     ("self == oldSelf", "spec of an AgentRun never changes: create another AgentRun"),
     ("self.trigger != 'approval' || has(self.approvalRef)", "trigger is approval: set approvalRef to the ActionApproval"),
-    ("!has(self.event) || self.trigger in ['webhook', 'event']", "event belongs to a run that a webhook or an Event started: leave it out"),
     ("self.attempt == 1 || has(self.retryOf)", "attempt is greater than 1: set retryOf to the first run"),
 ];
 

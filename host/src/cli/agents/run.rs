@@ -157,8 +157,8 @@ fn shadow_run(agent: &InfraAgent, now: Timestamp) -> AgentRun {
         mode: Mode::Shadow,
         retry_of: None,
         attempt: 1,
+        input: None,
         approval_ref: None,
-        event: None,
         record_version: RECORD_VERSION,
     };
     AgentRun { metadata, spec, status: None }

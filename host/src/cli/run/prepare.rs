@@ -245,7 +245,7 @@ fn identity(agent: &str, now: Timestamp) -> RunIdentity {
     let agent: String = agent.chars().take(200).collect();
     let uid = uuid::Uuid::new_v4().to_string();
     let apart: String = uid.chars().take(4).collect();
-    RunIdentity { name: format!("{agent}-{}-{apart}", now.strftime("%Y%m%d-%H%M%S")), uid }
+    RunIdentity { name: format!("{agent}-{}-{apart}", now.strftime("%Y%m%d-%H%M%S")), uid, input: None }
 }
 
 /// The order to run. An API server gives it a uid and a time of its own.
@@ -259,8 +259,8 @@ fn document(run: &ValidatedRun, uid: Option<&str>) -> AgentRun {
         mode: run.mode,
         retry_of: None,
         attempt: 1,
+        input: None,
         approval_ref: None,
-        event: None,
         record_version: RECORD_VERSION,
     };
     let metadata = ObjectMeta {

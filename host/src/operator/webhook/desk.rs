@@ -6,7 +6,7 @@ use futures::{StreamExt as _, stream};
 use http::HeaderMap;
 use infraagent_api::{
     AgentRun, InfraAgent, LABEL_AGENT,
-    run::{RunTrigger, TriggerEvent},
+    run::{RunInput, RunTrigger},
 };
 use jiff::Timestamp;
 use kube::{Api, ResourceExt as _, api::ListParams};
@@ -130,7 +130,8 @@ impl Desk {
             return Answer::Unavailable;
         };
         let names = Names::of(source, body, proof, &payload, now);
-        let event = trigger::told(source, payload.event, &self.operator.connection.redactor([credential.secret().clone()]));
+        let event =
+            trigger::told(&format!("webhook {source}"), payload.event, &self.operator.connection.redactor([credential.secret().clone()]));
         let starting = concerned.into_iter().map(|agent| self.start(agent, &names, &event, now));
         let started: Vec<_> = stream::iter(starting).buffer_unordered(SIDE_BY_SIDE).collect().await;
         let many = |what: fn(&Started) -> bool| started.iter().filter(|started| what(started)).count();
@@ -189,7 +190,7 @@ impl Desk {
     }
 
     /// Sees to it that the run of an agent exists.
-    async fn start(&self, agent: Arc<InfraAgent>, names: &Names, event: &TriggerEvent, now: Timestamp) -> Started {
+    async fn start(&self, agent: Arc<InfraAgent>, names: &Names, event: &RunInput, now: Timestamp) -> Started {
         match self.try_to_start(&agent, names, event, now).await {
             Ok(started) => started,
             Err(error) => {
@@ -200,7 +201,7 @@ impl Desk {
         }
     }
 
-    async fn try_to_start(&self, agent: &InfraAgent, names: &Names, event: &TriggerEvent, now: Timestamp) -> Result<Started, kube::Error> {
+    async fn try_to_start(&self, agent: &InfraAgent, names: &Names, event: &RunInput, now: Timestamp) -> Result<Started, kube::Error> {
         let client = &self.operator.connection.client;
         let runs = Api::<AgentRun>::namespaced(client.clone(), &agent.namespace().unwrap_or_default());
         let order = |key: &Hash| Order::triggered(agent, RunTrigger::Webhook, &trigger::key(key), event.clone());
