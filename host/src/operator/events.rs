@@ -117,7 +117,8 @@ impl Watch {
     async fn look(&self, namespace: &str, event: Event) {
         let now = self.leader.operator.clock.now();
         let Some(occurrence) = Occurrence::of(&event) else { return };
-        if occurrence.at < self.since || occurrence.at.as_second() + FRESH < now.as_second() {
+        // Most Events tell their time in whole seconds.
+        if occurrence.at.as_second() < self.since.as_second() || occurrence.at.as_second() + FRESH < now.as_second() {
             return;
         }
         let subscribed = self.subscriptions.borrow().get(namespace).cloned().unwrap_or_default();
