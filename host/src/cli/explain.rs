@@ -1,6 +1,6 @@
 //! `infraagent explain`: what holds for an object of a cluster, and where it comes from.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
@@ -80,9 +80,9 @@ pub async fn main(command: Command) -> anyhow::Result<ExitCode> {
     known.spec.skills.retain(|skill| !missing.contains_key(&skill.name));
     let inputs = Inputs {
         agent: known,
-        environment,
+        environment: Arc::unwrap_or_clone(environment),
         models,
-        policies: policies.clone(),
+        policies: policies.to_vec(),
         skills,
         cluster: String::new(),
         run: RunIdentity { name: String::new(), uid: String::new() },

@@ -119,8 +119,10 @@ impl Holder {
         let (stop, stopped) = watch::channel(cancelled.then_some(Stop::Cancelled));
         let holder = Arc::clone(self);
         let key = uid.clone();
+        let run = Arc::new(run);
         let task = tokio::spawn(async move {
             tracing::info!(namespace, run = name, "begins");
+            drop((namespace, name));
             holder.carry_out(run, stopped).await;
             holder.lock().active.remove(&key);
         });
@@ -134,9 +136,9 @@ impl Holder {
         }
     }
 
-    async fn carry_out(&self, run: AgentRun, stopped: watch::Receiver<Option<Stop>>) {
+    async fn carry_out(&self, run: Arc<AgentRun>, stopped: watch::Receiver<Option<Stop>>) {
         let (operator, tenure) = (Arc::clone(&self.operator), Arc::clone(&self.tenure));
-        let executing = tokio::spawn(execution::execute(operator, run.clone(), tenure, stopped));
+        let executing = tokio::spawn(execution::execute(operator, Arc::clone(&run), tenure, stopped));
         let abort = executing.abort_handle();
         // With this future ends what it waits for.
         let _guard = scopeguard(move || abort.abort());

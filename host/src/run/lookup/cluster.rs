@@ -79,10 +79,17 @@ impl Documents {
         known.run.clone().map_err(Lost)
     }
 
-    fn take(&self, known: &mut Known, governing: Governing, began: Instant) {
+    fn take(&self, known: &mut Known, mut governing: Governing, began: Instant) {
         known.read = began;
         if governing == known.governing && known.run.is_ok() {
             return;
+        }
+        // What stayed the same stays shared with other runs.
+        if governing.environment == known.governing.environment {
+            governing.environment = Arc::clone(&known.governing.environment);
+        }
+        if governing.policies == known.governing.policies {
+            governing.policies = Arc::clone(&known.governing.policies);
         }
         match bound(&known.governing, &governing) {
             Ok(()) => {
@@ -126,8 +133,8 @@ mod tests {
     fn governing() -> Governing {
         Governing {
             agent: fixture::object(fixture::agent()),
-            environment: fixture::object(fixture::environment()),
-            policies: vec![fixture::object(fixture::policy())],
+            environment: Arc::new(fixture::object(fixture::environment())),
+            policies: Arc::new(vec![fixture::object(fixture::policy())]),
         }
     }
 
@@ -140,10 +147,15 @@ mod tests {
             bound(&before, &now).err().unwrap_or_default()
         };
         assert_eq!(changed(|now| now.agent.spec.paused = true), "");
-        assert_eq!(changed(|now| now.policies.clear()), "");
+        assert_eq!(changed(|now| now.policies = Arc::default()), "");
         assert!(changed(|now| now.agent.metadata.uid = Some("other".to_owned())).contains("the agent was deleted"));
-        assert!(changed(|now| now.environment.metadata.uid = Some("other".to_owned())).contains("the environment was deleted"));
-        assert!(changed(|now| now.environment.metadata.name = Some("other".to_owned())).contains("another environment"));
+        assert!(
+            changed(|now| Arc::make_mut(&mut now.environment).metadata.uid = Some("other".to_owned()))
+                .contains("the environment was deleted")
+        );
+        assert!(
+            changed(|now| Arc::make_mut(&mut now.environment).metadata.name = Some("other".to_owned())).contains("another environment")
+        );
         assert!(changed(|now| now.agent.spec.service_account_name = Some("admin".to_owned())).contains("another ServiceAccount"));
     }
 
