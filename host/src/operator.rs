@@ -44,6 +44,7 @@ mod lead;
 mod leader;
 mod reconcile;
 mod replicas;
+mod series;
 mod settings;
 mod slots;
 mod spending;
@@ -124,6 +125,9 @@ pub enum Error {
     /// Somebody took the Lease away.
     #[error("the Lease `{0}` of this replica is gone: it changes nothing any more and must be started again")]
     LeaseLost(String),
+    /// It is not told any more what is assigned to it.
+    #[error("the watch of AgentRuns ended: this replica must be started again")]
+    Blind,
 }
 
 /// Runs a replica until `shutdown` says so; then it drains.
@@ -133,10 +137,12 @@ pub async fn run(operator: Arc<Operator>, shutdown: watch::Receiver<bool>) -> Re
     let holder = Arc::new(hold::Holder::new(Arc::clone(&operator), lease.clone(), Arc::clone(&tenure)));
     let (leave, left) = watch::channel(false);
     let leading = tokio::spawn(leader::campaign(Arc::clone(&operator), lease, left));
-    let holding = tokio::spawn(Arc::clone(&holder).watch());
+    let mut holding = tokio::spawn(Arc::clone(&holder).watch());
+    let forgetting = tokio::spawn(series::follow(Arc::clone(&operator), Arc::clone(&holder)));
     let mut asked = shutdown;
     let ended = tokio::select! {
         lost = heartbeat.lost() => Err(lost),
+        _ = &mut holding => Err(Error::Blind),
         _ = asked.wait_for(|stop| *stop) => Ok(()),
     };
     operator.health.leave();
@@ -148,6 +154,7 @@ pub async fn run(operator: Arc<Operator>, shutdown: watch::Receiver<bool>) -> Re
         drain::drain(&operator, &holder, &heartbeat).await;
     }
     holding.abort();
+    forgetting.abort();
     let _ = leading.await;
     heartbeat.end().await;
     ended

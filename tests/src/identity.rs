@@ -51,7 +51,10 @@ impl ControlPlane {
         let mut kubeconfig = self.template();
         kubeconfig.auth_infos[0].auth_info = Some(auth);
         let path = self.dir().join(format!("{name}.kubeconfig"));
-        std::fs::write(&path, serde_json::to_vec(&kubeconfig).expect("JSON")).expect("the folder is writable");
+        // Another test may read the one of the same identity at this moment: it finds the old one or the new one.
+        let new = self.dir().join(self.unique("new"));
+        std::fs::write(&new, serde_json::to_vec(&kubeconfig).expect("JSON")).expect("the folder is writable");
+        std::fs::rename(&new, &path).expect("the folder is writable");
         path
     }
 }

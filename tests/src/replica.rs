@@ -10,6 +10,11 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
 use crate::{binary, eventually};
 
 /// One replica.
@@ -56,6 +61,20 @@ impl Replica {
     /// Everything that it said so far, with that of others of the same name.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it answers to `GET <path>` on the address of this flag (`--health-address`, `--metrics-address`): everything, with status and headers. Nothing if
+    /// it does not answer.
+    pub async fn ask(&self, flag: &str, path: &str) -> Option<String> {
+        let log = self.log();
+        let line = log.lines().rfind(|line| line.contains(&format!("{flag} is open")))?;
+        let after = &line[line.find("127.0.0.1:")?..];
+        let address = after.split(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':')).next()?.to_owned();
+        let mut stream = TcpStream::connect(address).await.ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: replica\r\nconnection: close\r\n\r\n").as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        Some(answer)
     }
 
     /// Freezes it.

@@ -15,8 +15,8 @@
 //!
 //! ```compile_fail,E0451
 //! # use infraagent_guard::{call::Mutation, permit::Permit};
-//! fn forge(call: Mutation) -> Permit<Mutation> {
-//!     Permit { call, grounds: todo!() }
+//! fn forge(call: Mutation, honest: Permit<Mutation>) -> Permit<Mutation> {
+//!     Permit { call, ..honest }
 //! }
 //! ```
 //!

@@ -120,12 +120,15 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
     // What is asked for while it starts is answered: not ready yet.
     let (health, metrics) = (Health::new(), Metrics::new()?);
     let listen = |flag: &'static str, address: SocketAddr| async move {
-        TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))
+        let listener = TcpListener::bind(address).await.with_context(|| format!("{flag} {address}"))?;
+        // Which port it is, where any was asked for.
+        tracing::info!(address = %listener.local_addr()?, "{flag} is open");
+        anyhow::Ok(listener)
     };
     let asked = listen("--health-address", health_address).await?;
     let scraped = listen("--metrics-address", metrics_address).await?;
-    tokio::spawn(serve_health(asked, Arc::clone(&health), std::future::pending()));
-    tokio::spawn(serve_metrics(scraped, metrics.clone(), std::future::pending()));
+    tokio::spawn(served("/healthz and /readyz", serve_health(asked, Arc::clone(&health), std::future::pending())));
+    tokio::spawn(served("/metrics", serve_metrics(scraped, metrics.clone(), std::future::pending())));
     let traces = Traces::connect(&traces)?;
     let config = match kubeconfig {
         Some(path) => {
@@ -177,6 +180,13 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
     traces.shutdown(trace::FAREWELL).await;
     ended?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says so if a server ends that should not.
+async fn served(what: &'static str, server: impl Future<Output = std::io::Result<()>>) {
+    if let Err(error) = server.await {
+        tracing::error!(%error, "{what} can no longer be asked");
+    }
 }
 
 /// The name of the machine, where it has one that can be asked for.

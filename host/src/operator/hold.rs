@@ -1,7 +1,7 @@
 //! Executes the runs that are assigned to this replica, each in a task of its own, until it has ended and its record is closed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -15,7 +15,11 @@ use kube::{
     Api, ResourceExt as _,
     runtime::{WatchStreamExt as _, watcher},
 };
-use tokio::{sync::watch, task::JoinHandle, time::sleep};
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+    time::sleep,
+};
 
 use super::{
     CANCEL, NOT_OVER, Operator,
@@ -23,6 +27,7 @@ use super::{
     execution,
     heartbeat::LeaseRef,
     names,
+    series::AgentKey,
 };
 use crate::{audit, broker::fence::Tenure, run::stop::Stop};
 
@@ -40,13 +45,22 @@ pub(super) struct Holder {
 #[derive(Default)]
 struct Runs {
     active: HashMap<String, Active>,
+    /// Agents that were deleted while a run of them was executed here.
+    gone: HashSet<AgentKey>,
     /// No more runs are taken.
     closed: bool,
 }
 
 struct Active {
+    agent: AgentKey,
     stop: watch::Sender<Option<Stop>>,
     task: JoinHandle<()>,
+}
+
+impl Runs {
+    fn busy(&self, agent: &AgentKey) -> bool {
+        self.active.values().any(|active| active.agent == *agent)
+    }
 }
 
 impl Holder {
@@ -59,11 +73,14 @@ impl Holder {
         let api = Api::<AgentRun>::all(self.operator.watching.clone());
         let config = watcher::Config::default().fields(NOT_OVER);
         let mut changes = watcher(api, config).default_backoff().modify(|run| run.metadata.managed_fields = None).boxed();
+        // Before that it does not know what was assigned to it.
+        let listed = self.operator.health.gate("runs");
         loop {
             match changes.try_next().await {
                 Ok(Some(watcher::Event::Apply(run) | watcher::Event::InitApply(run))) => self.look(run),
                 Ok(Some(watcher::Event::Delete(run))) => self.gone(&run),
-                Ok(Some(watcher::Event::Init | watcher::Event::InitDone)) => {}
+                Ok(Some(watcher::Event::Init)) => {}
+                Ok(Some(watcher::Event::InitDone)) => listed.open(),
                 Ok(None) => return,
                 Err(error) => tracing::warn!(%error, "runs cannot be watched"),
             }
@@ -118,15 +135,39 @@ impl Holder {
         }
         let (stop, stopped) = watch::channel(cancelled.then_some(Stop::Cancelled));
         let holder = Arc::clone(self);
+        let agent = (namespace.clone(), run.spec.agent_ref.clone());
         let key = uid.clone();
         let run = Arc::new(run);
         let task = tokio::spawn(async move {
             tracing::info!(namespace, run = name, "begins");
             drop((namespace, name));
             holder.carry_out(run, stopped).await;
-            holder.lock().active.remove(&key);
+            holder.over(&key);
         });
-        runs.active.insert(uid, Active { stop, task });
+        runs.active.insert(uid, Active { agent, stop, task });
+    }
+
+    fn over(&self, uid: &str) {
+        let mut runs = self.lock();
+        let Some(Active { agent, stop: _, task: _ }) = runs.active.remove(uid) else { return };
+        if !runs.busy(&agent) && runs.gone.remove(&agent) {
+            self.operator.metrics.forget(&agent.0, &agent.1);
+        }
+    }
+
+    /// Nothing is told of an agent that is gone, once its last run here is over.
+    pub(super) fn agent_went(&self, agent: AgentKey) {
+        let mut runs = self.lock();
+        if runs.busy(&agent) {
+            runs.gone.insert(agent);
+        } else {
+            self.operator.metrics.forget(&agent.0, &agent.1);
+        }
+    }
+
+    /// It is there, perhaps again.
+    pub(super) fn agent_is_there(&self, agent: &AgentKey) {
+        self.lock().gone.remove(agent);
     }
 
     /// A run without an object has no record: it ends, and what it does next is refused for want of one.
@@ -138,14 +179,13 @@ impl Holder {
 
     async fn carry_out(&self, run: Arc<AgentRun>, stopped: watch::Receiver<Option<Stop>>) {
         let (operator, tenure) = (Arc::clone(&self.operator), Arc::clone(&self.tenure));
-        let executing = tokio::spawn(execution::execute(operator, Arc::clone(&run), tenure, stopped));
-        let abort = executing.abort_handle();
-        // With this future ends what it waits for.
-        let _guard = scopeguard(move || abort.abort());
-        let verdict = match executing.await {
-            Ok(Ok(())) => return,
-            Ok(Err(execution::Unclosed { why })) => Verdict::new("Interrupted", why),
-            Err(error) => {
+        // A task of its own, so that a panic ends nothing else; a set, so that it ends with this future.
+        let mut executing = JoinSet::new();
+        executing.spawn(execution::execute(operator, Arc::clone(&run), tenure, stopped));
+        let verdict = match executing.join_next().await {
+            None | Some(Ok(Ok(()))) => return,
+            Some(Ok(Err(execution::Unclosed { why }))) => Verdict::new("Interrupted", why),
+            Some(Err(error)) => {
                 tracing::error!(%error, run = run.name_any(), "the execution of a run ended unexpectedly");
                 Verdict::new("Internal", "the execution of the run ended unexpectedly: see the log of the operator")
             }
@@ -169,15 +209,4 @@ impl Holder {
     fn lock(&self) -> std::sync::MutexGuard<'_, Runs> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Calls a function when it is dropped.
-fn scopeguard<F: FnMut()>(call: F) -> impl Drop {
-    struct Guard<F: FnMut()>(F);
-    impl<F: FnMut()> Drop for Guard<F> {
-        fn drop(&mut self) {
-            (self.0)();
-        }
-    }
-    Guard(call)
 }

@@ -2,7 +2,7 @@
 //!
 //! Each watch fills a cache and puts the agents that it is about into the queue. Nothing is decided before all caches are full.
 
-use std::{collections::BTreeSet, fmt::Debug, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use infraagent_api::{AgentEnvironment, AgentRun, InfraAgent, InfraAgentPolicy, ModelTierConfig};
@@ -126,7 +126,12 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
     let reconciled = applier(
         reconcile::reconcile,
         |agent: Arc<InfraAgent>, error: &reconcile::Error, _| {
-            tracing::warn!(%error, agent = %ObjectRef::from_obj(&*agent), "the agent is looked at again");
+            let agent = ObjectRef::from_obj(&*agent);
+            match error {
+                // Everyday life: two wrote at once, or a cache was behind.
+                reconcile::Error::Changed => tracing::debug!(%error, %agent, "the agent is looked at again"),
+                reconcile::Error::Api(_) | reconcile::Error::Record(_) => tracing::warn!(%error, %agent, "the agent is looked at again"),
+            }
             Action::requeue(error.pause())
         },
         Arc::clone(&leader),
@@ -316,9 +321,4 @@ impl Leader {
     pub(super) fn load(&self, uid: &str) -> usize {
         self.caches.runs.state().iter().filter(|run| holder(run) == Some(uid)).count()
     }
-}
-
-/// Ends after a while, so that a caller can wait for the first of several things.
-pub(super) fn after(pause: Duration) -> impl Future<Output = ()> {
-    tokio::time::sleep(pause)
 }

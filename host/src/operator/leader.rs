@@ -77,7 +77,7 @@ impl<'a> Candidate<'a> {
         Self { operator, own, api, rival: None, held: None }
     }
 
-    /// Until somebody else could lead, with a margin for what is under way.
+    /// Until somebody else could lead. What is under way by then overlaps with the next leader's work, which does no harm.
     fn leads(&self) -> bool {
         let timings = self.operator.settings.timings;
         self.held.as_ref().is_some_and(|(_, asked)| self.operator.clock.elapsed() < *asked + timings.lease)

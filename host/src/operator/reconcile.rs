@@ -145,7 +145,7 @@ impl<'a> Look<'a> {
         }
         let version = self.agent.resource_version().unwrap_or_default();
         let name = format!("{}-{}-{version}", stem(&self.name), uid8(&self.agent));
-        self.create(&name, RunTrigger::Manual, None, 1).await?;
+        self.create(&name, self.ordered(RunTrigger::Manual)).await?;
         let patch = json!({ "metadata": { "resourceVersion": version, "annotations": { RUN_NOW: null } } });
         let changed = self.agents().patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
         self.agent = changed;
@@ -153,19 +153,7 @@ impl<'a> Look<'a> {
     }
 
     /// A run of this agent. One of this name that exists is the same order.
-    async fn create(&self, name: &str, trigger: RunTrigger, retry_of: Option<String>, attempt: i32) -> Result<(), Error> {
-        let spec = AgentRunSpec {
-            agent_ref: self.name.clone(),
-            agent_uid: self.agent.metadata.uid.clone(),
-            environment_ref: self.agent.spec.environment_ref.clone(),
-            trigger,
-            model_used: None,
-            mode: self.agent.spec.mode,
-            retry_of,
-            attempt,
-            approval_ref: None,
-            record_version: RECORD_VERSION,
-        };
+    async fn create(&self, name: &str, spec: AgentRunSpec) -> Result<(), Error> {
         let metadata = ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some(self.namespace.clone()),
@@ -177,6 +165,22 @@ impl<'a> Look<'a> {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What a run of the agent is, as the agent is now.
+    fn ordered(&self, trigger: RunTrigger) -> AgentRunSpec {
+        AgentRunSpec {
+            agent_ref: self.name.clone(),
+            agent_uid: self.agent.metadata.uid.clone(),
+            environment_ref: self.agent.spec.environment_ref.clone(),
+            trigger,
+            model_used: None,
+            mode: self.agent.spec.mode,
+            retry_of: None,
+            attempt: 1,
+            approval_ref: None,
+            record_version: RECORD_VERSION,
         }
     }
 
@@ -295,7 +299,9 @@ impl<'a> Look<'a> {
         }
         let first = run.spec.retry_of.clone().unwrap_or_else(|| run.name_any());
         let attempt = run.spec.attempt.saturating_add(1);
-        self.create(&format!("{first}-r{attempt}"), run.spec.trigger, Some(first), attempt).await
+        // The same order again: a rehearsal stays one, whatever the agent does by itself.
+        let spec = AgentRunSpec { retry_of: Some(first.clone()), attempt, record_version: RECORD_VERSION, ..run.spec.clone() };
+        self.create(&format!("{first}-r{attempt}"), spec).await
     }
 
     /// Assigns the run that is next if the agent is free, and says of the others what they wait for.
@@ -478,7 +484,7 @@ fn passes(record: &AgentRunStatus) -> bool {
 /// Ends runs whose agent does not exist: nobody else looks at them.
 pub(super) async fn orphans(leader: Arc<Leader>) {
     loop {
-        super::lead::after(ASK_AGAIN.min(leader.operator.settings.timings.lease)).await;
+        tokio::time::sleep(ASK_AGAIN.min(leader.operator.settings.timings.lease)).await;
         leader.free_what_nobody_frees();
         for run in leader.caches.runs.state() {
             let namespace = run.namespace().unwrap_or_default();

@@ -1,11 +1,14 @@
 //! What an agent may do, and where each bound comes from. Pure: the same documents and the same rules as a run.
 
+mod listed;
+
 use std::{collections::BTreeMap, fmt::Display};
 
 use infraagent_api::{InfraAgent, InfraAgentPolicy, policy::Suspend};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::listed::{Listed, listed};
 use super::validate::{Invalid, ValidatedRun, autonomy_word};
 
 /// What an agent may do, and where each bound comes from.
@@ -164,9 +167,11 @@ fn bounds(agent: &InfraAgent, policies: &[InfraAgentPolicy], run: Option<&Valida
             Suspend::Mutations => bound("changes", "none: suspended".to_owned(), of(policy, "suspend")),
             Suspend::All => bound("calls", "none: suspended".to_owned(), of(policy, "suspend")),
         }
-        for list in [("allowedModels", &policy.spec.allowed_models), ("allowedEndpoints", &policy.spec.allowed_endpoints)] {
-            if let (field, Some(patterns)) = list {
-                bound(field.trim_start_matches("allowed"), format!("only {}", patterns.join(", ")), of(policy, field));
+        let lists =
+            [("models", "allowedModels", &policy.spec.allowed_models), ("endpoints", "allowedEndpoints", &policy.spec.allowed_endpoints)];
+        for list in lists {
+            if let (what, field, Some(patterns)) = list {
+                bound(what, format!("only {}", patterns.join(", ")), of(policy, field));
             }
         }
     }
@@ -203,7 +208,8 @@ fn strictest<T, K: Ord>(what: &str, said: Vec<Said<T>>, key: impl Fn(&T) -> K, s
 fn verdicts(run: &ValidatedRun, policies: &[InfraAgentPolicy], now: Timestamp) -> Vec<ActionVerdict> {
     use infraagent_guard::policy::{Autonomy, Suspend as Suspension, Tier};
     let autonomy = run.effective_autonomy();
-    let suspension = run.policy().platform.suspend;
+    let policy = run.policy();
+    let suspension = policy.platform.suspend;
     let frozen = run.freeze(now);
     let named = |wanted: Suspend| {
         let policy = policies.iter().find(|policy| policy.spec.suspend == wanted);
@@ -239,7 +245,18 @@ fn verdicts(run: &ValidatedRun, policies: &[InfraAgentPolicy], now: Timestamp) -
     for skill in &run.skills {
         for tool in &skill.tools {
             for action in &tool.actions {
-                let (verdict, because) = judge(action.tier);
+                let (verdict, mut because) = judge(action.tier);
+                let verdict = match listed(&policy, &action.id) {
+                    Listed::Everything => verdict,
+                    Listed::Some => {
+                        because += ", and only what its allowedActions list";
+                        verdict
+                    }
+                    Listed::Nothing => {
+                        because = "InfraAgent spec.guardrails.allowedActions list nothing of it".to_owned();
+                        "refused"
+                    }
+                };
                 all.push(ActionVerdict {
                     skill: skill.name.clone(),
                     tool: tool.name.clone(),
@@ -271,7 +288,7 @@ mod tests {
     fn explained(agent: impl FnOnce(&mut InfraAgent), policies: Vec<InfraAgentPolicy>) -> Explanation {
         let mut own: InfraAgent = fixture::object(fixture::agent());
         agent(&mut own);
-        let run = fixture::run(|_| ());
+        let run = fixture::run(|documents| documents.agent["spec"] = json!(own.spec));
         explain(&own, &policies, Ok(&run), &BTreeMap::new(), Timestamp::UNIX_EPOCH)
     }
 
@@ -318,5 +335,23 @@ mod tests {
         let actions: usize = run.skills.iter().flat_map(|skill| &skill.tools).map(|tool| tool.actions.len()).sum();
         assert_eq!(explanation.actions.len(), actions);
         assert!(explanation.actions.iter().any(|action| action.verdict == "allowed" && action.tier == "read"));
+    }
+
+    #[test]
+    fn what_the_agents_own_list_leaves_out_is_refused() {
+        let policies = || vec![fixture::object(fixture::policy())];
+        let listed = explained(|agent| agent.spec.guardrails.allowed_actions = vec!["kubectl.get *".to_owned()], policies());
+        let of = |explanation: &Explanation, tier: &str| -> Vec<(&'static str, String)> {
+            let mine = explanation.actions.iter().filter(|action| action.tier == tier);
+            mine.map(|action| (action.verdict, action.because.clone())).collect()
+        };
+        let reads = of(&listed, "read");
+        assert!(!reads.is_empty() && reads.iter().all(|(verdict, why)| *verdict == "allowed" && why.contains("only what")), "{reads:?}");
+        let changes = of(&listed, "service-mutation");
+        assert!(!changes.is_empty(), "{listed:?}");
+        assert!(changes.iter().all(|(verdict, why)| *verdict == "refused" && why.contains("allowedActions list nothing")), "{changes:?}");
+        // Without a list it has what its autonomy gives.
+        let free = of(&explained(|_| (), policies()), "service-mutation");
+        assert!(free.iter().all(|(verdict, why)| *verdict != "refused" && !why.contains("allowedActions")), "{free:?}");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | phase | when |
 //! |---|---|
-//! | Failed | the conversation ended without a report |
+//! | Failed | the conversation ended without a report, or nobody knows whether one of its changes happened |
 //! | Escalated | it did not fail, and an escalation was recorded |
 //! | Blocked | it did not fail, something was refused, and nothing was carried out |
 //! | Succeeded | otherwise |
@@ -174,13 +174,14 @@ pub fn conclude(run: &ValidatedRun, transcript: &Transcript, record: &[ActionRec
         Err(_) => Vec::new(),
     };
     let has_findings = !found.is_empty() || !findings.is_empty();
-    let escalations = escalations(run, end.as_ref().err(), record, has_findings);
-    let phase = phase(end.is_ok(), tally, !escalations.is_empty());
-    let reason = match (end, phase) {
-        (Err(abort), _) => Some(abort.to_string()),
-        (Ok(_), RunPhase::Blocked) => Some(format!("{} refused, nothing carried out", calls(tally.blocked))),
-        (Ok(_), RunPhase::Escalated) => escalations.first().map(|escalation| escalation.message.clone()),
-        (Ok(_), RunPhase::Succeeded | RunPhase::Failed | RunPhase::Pending | RunPhase::Running) => None,
+    let failure = failure(end.as_ref().err(), record);
+    let escalations = escalations(run, failure.as_ref(), record, has_findings);
+    let phase = phase(failure.is_some(), tally, !escalations.is_empty());
+    let reason = match (&failure, phase) {
+        (Some(Failure { reason: _, message }), _) => Some(message.clone()),
+        (None, RunPhase::Blocked) => Some(format!("{} refused, nothing carried out", calls(tally.blocked))),
+        (None, RunPhase::Escalated) => escalations.first().map(|escalation| escalation.message.clone()),
+        (None, RunPhase::Succeeded | RunPhase::Failed | RunPhase::Pending | RunPhase::Running) => None,
     };
     let wall_clock_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
     let number = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
@@ -209,16 +210,34 @@ pub fn conclude(run: &ValidatedRun, transcript: &Transcript, record: &[ActionRec
             timeout_ms: i64::try_from(run.limits.wall.as_millis()).unwrap_or(i64::MAX),
         }),
     };
-    let conditions = conditions(run, end.as_ref().err(), &escalations, tally, now);
+    let conditions = conditions(run, failure.as_ref(), &escalations, tally, now);
     Conclusion { phase, reason, report: report.map(|report| cut(report)), findings, usage, guardrails, escalations, conditions, tally }
 }
 
-fn phase(reported: bool, tally: Tally, escalated: bool) -> RunPhase {
-    match (reported, escalated) {
-        (false, _) => RunPhase::Failed,
-        (true, true) => RunPhase::Escalated,
-        (true, false) if tally.blocked > 0 && tally.executed == 0 => RunPhase::Blocked,
-        (true, false) => RunPhase::Succeeded,
+/// Why a run failed.
+struct Failure {
+    /// One word.
+    reason: &'static str,
+    /// One sentence.
+    message: String,
+}
+
+/// A conversation without a report is a failure. So is a change of which nobody knows whether it happened, whatever the report says: a person has to look.
+fn failure(abort: Option<&Abort>, record: &[ActionRecord]) -> Option<Failure> {
+    if let Some(abort) = abort {
+        return Some(Failure { reason: abort.reason(), message: abort.to_string() });
+    }
+    let first = record.iter().find(|entry| entry.status == ActionStatus::Unknown)?;
+    let message = format!("nobody knows whether the change of entry {} happened: {} {}", first.seq, first.tool, first.target);
+    Some(Failure { reason: "OutcomeUnknown", message })
+}
+
+fn phase(failed: bool, tally: Tally, escalated: bool) -> RunPhase {
+    match (failed, escalated) {
+        (true, _) => RunPhase::Failed,
+        (false, true) => RunPhase::Escalated,
+        (false, false) if tally.blocked > 0 && tally.executed == 0 => RunPhase::Blocked,
+        (false, false) => RunPhase::Succeeded,
     }
 }
 
@@ -235,7 +254,7 @@ fn new_findings(report: &str, found: &[Finding]) -> Vec<Finding> {
     new
 }
 
-fn escalations(run: &ValidatedRun, abort: Option<&Abort>, record: &[ActionRecord], has_findings: bool) -> Vec<Escalation> {
+fn escalations(run: &ValidatedRun, failure: Option<&Failure>, record: &[ActionRecord], has_findings: bool) -> Vec<Escalation> {
     let mut due = Vec::new();
     let (target, channel) = match &run.escalation {
         Some(escalation) => (escalation.target, escalation.channel.clone()),
@@ -266,8 +285,8 @@ fn escalations(run: &ValidatedRun, abort: Option<&Abort>, record: &[ActionRecord
     if has_findings && escalates(on_finding) {
         add(Cause::Finding, "the run has findings".to_owned());
     }
-    match abort {
-        Some(abort) if escalates(on_failure) => add(Cause::Failure, format!("the run failed: {abort}")),
+    match failure {
+        Some(Failure { reason: _, message }) if escalates(on_failure) => add(Cause::Failure, format!("the run failed: {message}")),
         None if escalates(on_success) => add(Cause::Success, "the run ended with a report".to_owned()),
         Some(_) | None => {}
     }
@@ -290,11 +309,11 @@ fn condition(kind: &str, holds: bool, reason: &str, message: String, now: Timest
     }
 }
 
-fn conditions(run: &ValidatedRun, abort: Option<&Abort>, escalations: &[Escalation], tally: Tally, now: Timestamp) -> Vec<Condition> {
+fn conditions(run: &ValidatedRun, failure: Option<&Failure>, escalations: &[Escalation], tally: Tally, now: Timestamp) -> Vec<Condition> {
     let condition = |kind: &str, holds: bool, reason: &str, message: String| condition(kind, holds, reason, message, now);
-    let mut conditions = vec![match abort {
+    let mut conditions = vec![match failure {
         None => condition("Complete", true, "Completed", "the run ended with a report".to_owned()),
-        Some(abort) => condition("Complete", false, abort.reason(), abort.to_string()),
+        Some(Failure { reason, message }) => condition("Complete", false, reason, message.clone()),
     }];
     conditions.extend(standing(run, now));
     if let Some(first) = escalations.first() {

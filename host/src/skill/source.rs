@@ -81,7 +81,7 @@ impl Sources {
     async fn bundled(&self, name: &str) -> Result<Component, Unresolved> {
         let Some(bundled) = self.bundled.clone() else {
             let message =
-                format!("skill `{name}` should be a bundled one, and the operator was started without a folder of bundled skills");
+                format!("skill `{name}` should be a bundled one, and no folder of bundled skills was given: use `--bundled-skills`");
             return Err(Unresolved::lasting("NoBundledSkills", message));
         };
         let name = name.to_owned();

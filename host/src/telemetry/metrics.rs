@@ -29,7 +29,7 @@ pub mod run;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use prometheus::{
     CounterVec, Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -166,6 +166,11 @@ impl Metrics {
     /// A scheduled run of this agent was created so long after it was due.
     pub fn scheduled(&self, namespace: &str, agent: &str, lag: Duration) {
         self.0.schedule_lag.with_label_values(&[agent, namespace]).set(lag.as_secs_f64());
+    }
+
+    /// Namespace and name of every agent that has series.
+    pub fn agents(&self) -> HashSet<(String, String)> {
+        forget::agents(&self.0.registry)
     }
 
     /// Removes the series of an agent that is gone. A run of it that goes on makes them anew, so call it after the last one has ended.

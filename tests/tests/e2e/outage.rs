@@ -32,6 +32,8 @@ struct Left {
     ended: Ended,
     /// Status and reason of each change in the record.
     changes: Vec<(String, Option<String>)>,
+    /// How the run ended, and why.
+    verdict: (String, String),
     /// What the API server answered to the first of them, request by request.
     first: Vec<u16>,
 }
@@ -69,7 +71,10 @@ async fn outage(at: At, fate: Fate, losses: u32) -> Left {
     let intent = lab.intent(entries[0].seq).await;
     let first = lab.noted().await.into_iter().filter(|(noted, _)| *noted == intent).map(|(_, code)| code).collect();
     let changes = entries.into_iter().map(|entry| (entry.status.as_str().to_owned(), entry.reason)).collect();
-    Left { lab, ended, changes, first }
+    let status = lab.record().await.status.unwrap();
+    let complete = status.conditions.iter().find(|condition| condition.type_ == "Complete").unwrap();
+    let verdict = (status.phase.unwrap().to_string(), complete.reason.clone());
+    Left { lab, ended, changes, verdict, first }
 }
 
 impl Left {
@@ -96,6 +101,7 @@ async fn gone_before_the_effect_nothing_happens_and_the_record_says_that_nobody_
     left.is_true().await;
     assert!(left.first.is_empty(), "{}", left.ended.said);
     assert_eq!(left.changes[0].0, "unknown", "{}", left.ended.said);
+    assert_eq!(left.verdict, ("Failed".to_owned(), "OutcomeUnknown".to_owned()));
 }
 
 #[tokio::test]
@@ -104,6 +110,7 @@ async fn gone_with_the_answer_of_the_effect_it_happened_once_and_the_record_says
     left.is_true().await;
     assert_eq!(left.first, [200], "{}", left.ended.said);
     assert_eq!(left.changes[0].0, "unknown", "{}", left.ended.said);
+    assert_eq!(left.verdict, ("Failed".to_owned(), "OutcomeUnknown".to_owned()));
 }
 
 #[tokio::test]
@@ -113,6 +120,7 @@ async fn gone_between_effect_and_outcome_the_outcome_is_written_as_soon_as_that_
         left.is_true().await;
         assert_eq!(left.first, [200], "{}", left.ended.said);
         assert_eq!(left.changes[0].0, "executed", "{}", left.ended.said);
+        assert_eq!(left.verdict, ("Succeeded".to_owned(), "Completed".to_owned()));
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{
 
 use futures::FutureExt as _;
 use infraagent_api::AgentRun;
-use infraagent_tests::{Fate, Passing};
+use infraagent_tests::{Fate, Passing, eventually};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client,
@@ -74,22 +74,24 @@ async fn each_write_of_the_record_and_each_change_comes_too_late_and_none_is_los
 #[tokio::test]
 async fn in_a_storm_without_end_the_record_and_the_api_server_tell_the_same_story() {
     let lab = Lab::new().await;
-    let calm = Arc::new(AtomicBool::new(false));
+    let (calm, gusts) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
     let storm = {
-        let (client, namespace, calm) = (lab.client.clone(), lab.namespace.clone(), Arc::clone(&calm));
+        let (client, namespace, calm, gusts) = (lab.client.clone(), lab.namespace.clone(), Arc::clone(&calm), Arc::clone(&gusts));
         tokio::spawn(async move {
-            let mut number = 0;
             while !calm.load(Ordering::SeqCst) {
+                let number = gusts.load(Ordering::SeqCst);
                 tokio::join!(annotate_records(&client, &namespace, number), annotate_target(&client, &namespace, number));
-                number += 1;
+                gusts.fetch_add(1, Ordering::SeqCst);
             }
-            number
         })
     };
+    eventually("the storm", || async { (gusts.load(Ordering::SeqCst) > 0).then_some(()) }).await;
+    let before = gusts.load(Ordering::SeqCst);
     let turns: Vec<_> = (0..8).map(|turn| lab.set_paused(turn % 2 == 0)).collect();
     let ended = Ended::of(lab.start(&turns).wait_with_output().await.unwrap());
     calm.store(true, Ordering::SeqCst);
-    assert!(storm.await.unwrap() > 8, "there was no storm");
+    storm.await.unwrap();
+    assert!(gusts.load(Ordering::SeqCst) > before, "it was calm");
     let said = lab.verify().await;
     assert_eq!((&said["closed"], &said["authentic"]["answer"]), (&json!(true), &json!("yes")), "{said}\n{}", ended.said);
     let mut recorded = Vec::new();

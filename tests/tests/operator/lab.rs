@@ -165,6 +165,10 @@ impl<'a> Lab<'a> {
         .await;
     }
 
+    pub(crate) async fn generation(&self, deployment: &str) -> Option<i64> {
+        self.deployments().get(deployment).await.unwrap().metadata.generation
+    }
+
     pub(crate) fn deployments(&self) -> Api<Deployment> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }

@@ -12,3 +12,4 @@ mod orders;
 mod ready;
 mod records;
 mod retries;
+mod signs;

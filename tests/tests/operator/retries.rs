@@ -1,6 +1,6 @@
 //! What is tried again, and what never is.
 
-use infraagent_api::run::RunPhase;
+use infraagent_api::{names::Mode, run::RunPhase};
 use infraagent_tests::model_server::Fault;
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -46,6 +46,30 @@ async fn it_is_tried_again_as_often_as_the_guardrails_say_and_later_each_time() 
     };
     assert!(began(1).as_secs() >= 1 && began(2).as_secs() >= 2, "{:?} {:?}", began(1), began(2));
     assert_eq!(lab.agents().get("forge").await.unwrap().status.unwrap().consecutive_failures, 3);
+}
+
+#[tokio::test]
+async fn a_rehearsal_that_is_tried_again_is_a_rehearsal() {
+    let lab = Lab::new(CALM).await;
+    lab.deployment("web").await;
+    let before = lab.generation("web").await;
+    let _replica = lab.operator.replica("one");
+    let plan = || Plan::calls([model::restart(&lab.namespace, "web")]).at_first([refusal()]);
+    let retries = || json!({"guardrails": {"maxRetries": 1}});
+    // The agent itself acts; only this run of it does not.
+    lab.agent_with("forge", plan(), retries()).await;
+    lab.order("first", "forge", json!({"mode": "shadow", "modelUsed": "openai/gpt-4.1"})).await;
+    let runs = lab.settled("forge", 2).await;
+    let told: Vec<_> = runs.iter().map(|run| (phase(run), run.spec.mode, run.spec.model_used.as_deref())).collect();
+    let shadow = |phase| (phase, Mode::Shadow, Some("openai/gpt-4.1"));
+    assert_eq!(told, [shadow(RunPhase::Failed), shadow(RunPhase::Succeeded)]);
+    assert!(actions(&runs[1]).iter().any(|entry| entry.tool == "kubectl.rollout restart"), "it reached the change");
+    assert_eq!(lab.generation("web").await, before);
+    // The neighbour that is no rehearsal: its retry acts.
+    lab.agent_with("smith", plan(), retries()).await;
+    lab.order("real", "smith", json!({})).await;
+    lab.settled("smith", 2).await;
+    assert_ne!(lab.generation("web").await, before);
 }
 
 #[tokio::test]

@@ -80,7 +80,9 @@ fn the_phase_follows_from_the_record() {
         ("outage after a refusal", outage(), plain, vec![entry(Blocked, CHANGE, Some("cooldown"))], RunPhase::Failed),
         ("outage after an escalation", outage(), asking, vec![entry(Blocked, CHANGE, Some("tier-not-granted"))], RunPhase::Failed),
         ("outage after a change", outage(), plain, vec![entry(Executed, CHANGE, None)], RunPhase::Failed),
-        ("unknown outcome", done(), plain, vec![entry(Unknown, CHANGE, None), entry(Intended, CHANGE, None)], RunPhase::Succeeded),
+        ("unknown outcome", done(), plain, vec![entry(Executed, CHANGE, None), entry(Unknown, CHANGE, None)], RunPhase::Failed),
+        ("unknown outcome, somebody is asked", done(), asking, vec![entry(Unknown, CHANGE, None)], RunPhase::Failed),
+        ("an intent that is open", done(), plain, vec![entry(Intended, CHANGE, None)], RunPhase::Succeeded),
     ] {
         let run = fixture::run(|documents| {
             if escalation {
@@ -89,6 +91,20 @@ fn the_phase_follows_from_the_record() {
         });
         assert_eq!(conclude(&run, &ended(end), &entries, &[], now()).phase, phase, "{name}");
     }
+}
+
+#[test]
+fn nobody_calls_it_a_success_when_nobody_knows_what_a_change_did() {
+    let mut change = entry(ActionStatus::Unknown, CHANGE, Some("timeout"));
+    change.seq = 4;
+    let concluded = |entry| conclude(&fixture::run(|_| ()), &ended(Ok("All is well.")), &[entry], &[], now());
+    let unknown = concluded(change.clone());
+    let why = "nobody knows whether the change of entry 4 happened: kubectl.scale deployment/web -n shop";
+    assert_eq!((unknown.phase, unknown.reason.as_deref(), unknown.report.as_deref()), (RunPhase::Failed, Some(why), Some("All is well.")));
+    let complete = unknown.conditions.iter().find(|condition| condition.type_ == "Complete").unwrap();
+    assert_eq!((complete.status.as_str(), complete.reason.as_str(), complete.message.as_str()), ("False", "OutcomeUnknown", why));
+    change.status = ActionStatus::Executed;
+    assert_eq!(concluded(change).phase, RunPhase::Succeeded);
 }
 
 #[test]

@@ -1,8 +1,22 @@
-//! Removes the series of one agent from a family, whatever its other labels are.
+//! Which agents have series, and how those of one agent are removed from a family, whatever their other labels are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
+use prometheus::{
+    Registry,
+    core::{Collector as _, MetricVec, MetricVecBuilder},
+    proto::Metric,
+};
+
+/// The values of the labels `namespace` and `agent` in all families that have both.
+pub(super) fn agents(registry: &Registry) -> HashSet<(String, String)> {
+    let families = registry.gather();
+    let of = |metric: &Metric| {
+        let value = |name: &str| metric.get_label().iter().find(|label| label.name() == name).map(|label| label.value().to_owned());
+        Some((value("namespace")?, value("agent")?))
+    };
+    families.iter().flat_map(|family| family.get_metric()).filter_map(of).collect()
+}
 
 /// Removes every series with these values of the labels `namespace` and `agent`.
 pub(super) fn series<B: MetricVecBuilder>(family: &MetricVec<B>, namespace: &str, agent: &str) {

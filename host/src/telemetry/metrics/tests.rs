@@ -238,7 +238,10 @@ async fn agents_of_one_name_in_two_namespaces_are_two_and_one_of_them_can_be_for
     };
     let (kept, gone) = (of(&text, "others"), of(&text, "agents"));
     assert_eq!(kept.len(), gone.len());
+    let agents = |names: &[&str]| names.iter().map(|&namespace| (namespace.to_owned(), "forge".to_owned())).collect();
+    assert_eq!(metrics.agents(), agents(&["agents", "others"]));
     metrics.forget("agents", "forge");
+    assert_eq!(metrics.agents(), agents(&["others"]));
     metrics.forget("agents", "never-seen");
     let text = metrics.text().unwrap();
     assert_eq!(of(&text, "agents"), Vec::<String>::new());
