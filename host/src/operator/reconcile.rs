@@ -40,6 +40,8 @@ use crate::{
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// How old what is known of a skill may be. A run looks anew before it begins.
 const SKILLS_BELIEVED: Duration = Duration::from_secs(60);
+/// A run that waits for its turn in the cluster is told so from this time on: in a queue that moves, each word would cost a write for nothing.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
 /// What a run waits for, in its status.
 const ASSIGNED: &str = "Assigned";
 
@@ -365,7 +367,14 @@ impl<'a> Look<'a> {
             }
         }
         if !self.leader.slots.take(&uid, assign::created(run), &ObjectRef::from_obj(&self.agent), assessment.at_most) {
+            // Telling takes a write, and others may have what it takes to begin.
+            drop(one_at_a_time);
             self.look_again(ASK_AGAIN);
+            let waited = self.leader.waiting.waited(run, self.leader.operator.clock.elapsed());
+            if let Some(left) = TOLD_AFTER.checked_sub(waited).filter(|left| !left.is_zero()) {
+                self.look_again(left);
+                return Ok(());
+            }
             let most = self.leader.operator.settings.max_concurrent;
             return self.waits(run, "ClusterLimit", &format!("{most} runs are active in the cluster, which is the most")).await;
         }
@@ -410,6 +419,9 @@ impl<'a> Look<'a> {
         let assigned = condition(ASSIGNED, Holds::Yes, "Assigned", format!("to `{}`", replica.name), self.now, None);
         status.conditions = merge(&status.conditions, vec![assigned]);
         self.runs().replace_status(&run.name_any(), &PostParams::default(), &run).await?;
+        if let Some(name) = &before.last_run_name {
+            self.leader.heads.forget(&self.namespace, name);
+        }
         tracing::info!(namespace = self.namespace, agent = self.name, run = run.name_any(), replica = replica.name, "assigned");
         Ok(())
     }

@@ -31,7 +31,8 @@ async fn most(lab: &Lab<'_>, runs: usize) -> (usize, usize) {
 async fn never_more_runs_at_a_time_than_the_cluster_takes_and_who_waits_says_for_what() {
     let lab = Lab::new(&[CALM, &["--max-concurrent-runs", "2"]].concat()).await;
     for agent in ["a", "b", "c", "d", "e"] {
-        lab.agent(agent, Plan::nothing().slow(700)).await;
+        // The last ones wait for long enough to be told why.
+        lab.agent(agent, Plan::nothing().slow(4000)).await;
         lab.order(agent, agent, json!({})).await;
     }
     let _replicas = [lab.operator.replica("one"), lab.operator.replica("two")];
