@@ -72,7 +72,7 @@ struct Target {
 struct Known {
     resource_version: String,
     /// The status that stands there, as JSON: a run waits for its model for minutes, and a text takes a third of the room.
-    status: String,
+    status: Box<str>,
     /// What was sent with this resourceVersion and not answered: it may stand there, or still arrive.
     unanswered: Vec<Value>,
     /// The object must be looked at before anything is sent.
@@ -196,18 +196,19 @@ impl ClusterSink {
         let status = found.data.get("status").cloned().unwrap_or(Value::Null);
         let run: AgentRun = serde_json::to_value(found).and_then(serde_json::from_value).map_err(|error| unreadable(error.to_string()))?;
         let sink = Self::holding(client, namespace, name, uid, resource_version);
-        sink.known.lock().await.status = status.to_string();
+        sink.known.lock().await.status = text(&status);
         Ok((sink, run))
     }
 
     /// Takes an object that exists as it was seen, and asks for nothing. Should it have changed since then, the first write finds that out: it bears the
     /// resourceVersion that was seen, and whoever wrote the status meanwhile has the run.
     pub fn hold_as_seen(client: kube::Client, run: &AgentRun) -> Result<Self, Error> {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let (namespace, name, uid) = (text(&run.metadata.namespace), text(&run.metadata.name), text(&run.metadata.uid));
+        let known_as = |text: &Option<String>| text.clone().unwrap_or_default();
+        let metadata = &run.metadata;
+        let (namespace, name, uid) = (known_as(&metadata.namespace), known_as(&metadata.name), known_as(&metadata.uid));
         let target = Target { client, namespace, name, uid };
         let status = serde_json::to_value(&run.status).map_err(|error| target.refused(error.to_string()))?;
-        let known = Known::new(text(&run.metadata.resource_version), &status);
+        let known = Known::new(known_as(&metadata.resource_version), &status);
         Ok(Self { target, known: Arc::new(Mutex::new(known)), metrics: None })
     }
 
@@ -244,9 +245,14 @@ impl ClusterSink {
     }
 }
 
+/// As short as it can be kept.
+fn text(status: &Value) -> Box<str> {
+    status.to_string().into_boxed_str()
+}
+
 impl Known {
     fn new(resource_version: String, status: &Value) -> Self {
-        Self { resource_version, status: status.to_string(), unanswered: Vec::new(), unsure: false, version: 0, lost: None }
+        Self { resource_version, status: text(status), unanswered: Vec::new(), unsure: false, version: 0, lost: None }
     }
 
     /// The status that stands there; null before the first write. It was JSON when it was kept.
@@ -256,7 +262,7 @@ impl Known {
 
     /// The object has this status at this resourceVersion, so nothing that was sent with an older one can arrive any more.
     fn is_at(&mut self, resource_version: String, status: &Value) {
-        (self.resource_version, self.status) = (resource_version, status.to_string());
+        (self.resource_version, self.status) = (resource_version, text(status));
         self.unanswered.clear();
     }
 }

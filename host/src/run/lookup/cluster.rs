@@ -17,12 +17,15 @@ use tokio::sync::Mutex;
 
 use super::{Freshness, Lost};
 use crate::run::{
-    dereference::cluster::{Governing, Reader},
+    dereference::{
+        cluster::{Governing, Reader},
+        recent,
+    },
     validate::ValidatedRun,
 };
 
-/// From this age on documents are read again, also for what changes nothing.
-const SOON: Duration = Duration::from_secs(1);
+/// From this age on documents are read again, also for what changes nothing. That is also how old they may be when a run begins.
+const SOON: Duration = recent::SOON;
 /// The oldest documents that a decision may rest on.
 const STALE: Duration = Duration::from_secs(30);
 
@@ -46,10 +49,11 @@ struct Known {
 }
 
 impl Documents {
-    /// `governing` was just read, and `first` is what it means.
+    /// `governing` was read a moment ago, and `first` is what it means. A run may begin with what others read before it, so the first call reads anew.
     pub(super) fn new(reader: Reader, governing: Governing, first: Arc<ValidatedRun>, make: Box<Make>) -> Self {
         let now = Instant::now();
-        Self { reader, make, known: Mutex::new(Known { governing, run: Ok(first), read: now, tried: now }) }
+        let read = now.checked_sub(SOON).unwrap_or(now);
+        Self { reader, make, known: Mutex::new(Known { governing, run: Ok(first), read, tried: read }) }
     }
 
     pub(super) async fn current(&self, freshness: Freshness) -> Result<Arc<ValidatedRun>, Lost> {
