@@ -161,6 +161,29 @@ impl ControlPlane {
         kill_process(pid, Signal::KILL).expect("etcd can be killed");
     }
 
+    /// Freezes the API server: whoever asks it waits. Not on a control plane that is shared.
+    ///
+    /// # Panics
+    ///
+    /// If it is not there.
+    pub fn freeze_api_server(&self) {
+        self.signal_api_server(Signal::STOP);
+    }
+
+    /// Wakes it after [`ControlPlane::freeze_api_server`]: now it answers everybody who waited.
+    ///
+    /// # Panics
+    ///
+    /// If it is not there.
+    pub fn wake_api_server(&self) {
+        self.signal_api_server(Signal::CONT);
+    }
+
+    fn signal_api_server(&self, signal: Signal) {
+        let pid = i32::try_from(self.announced.api_server).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(pid, signal).expect("the API server is there");
+    }
+
     /// A client that may do everything.
     pub async fn admin(&self) -> Client {
         client_of(self.kubeconfig()).await

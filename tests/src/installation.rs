@@ -1,7 +1,10 @@
 //! An operator of one test: installed in a namespace of its own, with an identity of its own, for the agents of one namespace. So tests of the operator share an
 //! API server.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use kube::config::Kubeconfig;
 use serde_json::{Value, json};
@@ -65,6 +68,15 @@ fn own(documents: Vec<Value>, home: &str, namespace: &str) -> Vec<Value> {
 }
 
 impl Installation {
+    /// Gives another namespace these ServiceAccounts of agents, as which this operator may act. Replicas must be told with `--watch-namespaces`.
+    ///
+    /// # Panics
+    ///
+    /// If the API server refuses something.
+    pub async fn enroll(&self, plane: &ControlPlane, namespace: &str, accounts: &[&str]) {
+        plane.enroll_for((&self.home, OPERATOR.1), namespace, accounts).await;
+    }
+
     /// Starts a replica.
     pub fn replica(&self, identity: &str) -> Replica {
         self.replica_with(identity, &[])
@@ -72,33 +84,37 @@ impl Installation {
 
     /// Starts a replica with more options.
     pub fn replica_with(&self, identity: &str, more: &[&str]) -> Replica {
-        let path = |path: PathBuf| path.to_str().expect("UTF-8").to_owned();
-        let mut arguments = vec!["--kubeconfig".to_owned(), path(self.kubeconfig.clone())];
-        arguments.extend(["--operator-namespace".to_owned(), self.home.clone()]);
-        arguments.extend(["--watch-namespaces".to_owned(), self.namespace.clone()]);
-        arguments.extend(["--cache-dir".to_owned(), path(self.folder.path().join("cache"))]);
-        // Many replicas on one machine: each takes ports that are free.
-        arguments.extend(["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"].map(str::to_owned));
-        arguments.extend(self.options.iter().cloned());
-        arguments.extend(more.iter().map(|&option| option.to_owned()));
-        Replica::start(identity, self.folder.path(), &arguments)
+        self.start(identity, &self.kubeconfig, more)
     }
 
-    /// From now on replicas are started with another address of the API server.
+    /// Starts a replica that finds the API server at another address.
     ///
     /// # Panics
     ///
-    /// If the kubeconfig cannot be written.
-    pub fn reach_through(&mut self, address: SocketAddr) {
+    /// If its kubeconfig cannot be written.
+    pub fn replica_through(&self, identity: &str, address: SocketAddr) -> Replica {
         let mut kubeconfig = Kubeconfig::read_from(&self.kubeconfig).expect("a kubeconfig");
         for cluster in &mut kubeconfig.clusters {
             if let Some(cluster) = &mut cluster.cluster {
                 cluster.server = Some(format!("https://{address}"));
             }
         }
-        let path = self.folder.path().join("wire.kubeconfig");
+        let path = self.folder.path().join(format!("{}.kubeconfig", address.port()));
         std::fs::write(&path, serde_json::to_vec(&kubeconfig).expect("JSON")).expect("writable");
-        self.kubeconfig = path;
+        self.start(identity, &path, &[])
+    }
+
+    fn start(&self, identity: &str, kubeconfig: &Path, more: &[&str]) -> Replica {
+        let path = |path: &Path| path.to_str().expect("UTF-8").to_owned();
+        let mut arguments = vec!["--kubeconfig".to_owned(), path(kubeconfig)];
+        arguments.extend(["--operator-namespace".to_owned(), self.home.clone()]);
+        arguments.extend(["--watch-namespaces".to_owned(), self.namespace.clone()]);
+        arguments.extend(["--cache-dir".to_owned(), path(&self.folder.path().join("cache"))]);
+        // Many replicas on one machine: each takes ports that are free.
+        arguments.extend(["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"].map(str::to_owned));
+        arguments.extend(self.options.iter().cloned());
+        arguments.extend(more.iter().map(|&option| option.to_owned()));
+        Replica::start(identity, self.folder.path(), &arguments)
     }
 
     /// Who its replicas are, in the API server's audit log.

@@ -63,6 +63,11 @@ impl Replica {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Waits until it says this. `since`: how much it had said before, as the length of its log.
+    pub async fn says(&self, since: usize, words: &str) {
+        eventually(&format!("{} says: {words}", self.identity), || async { self.log().get(since..)?.contains(words).then_some(()) }).await;
+    }
+
     /// What it answers to `GET <path>` on the address of this flag (`--health-address`, `--metrics-address`): everything, with status and headers. Nothing if
     /// it does not answer.
     pub async fn ask(&self, flag: &str, path: &str) -> Option<String> {
@@ -107,6 +112,11 @@ impl Replica {
     /// kill -9.
     pub fn kill(self) {
         drop(self);
+    }
+
+    /// kill -9, also of one that is frozen; what it said can still be read.
+    pub fn die(&self) {
+        self.signal(Signal::KILL);
     }
 
     fn signal(&self, signal: Signal) {

@@ -244,7 +244,7 @@ impl Journal {
     }
 
     /// Closes the record: entries without outcome get `unknown` (or `skipped`, if no permit was given out), the head is computed and signed, and everything is
-    /// written. Nothing can be added afterwards.
+    /// written. Nothing can be added afterwards. If it could not be written [`Self::flush`] tries again.
     pub async fn finish(&self, closing: Closing) -> Result<Head, Error> {
         let Closing { phase, report, usage, guardrails, conditions } = closing;
         let mut state = self.state.lock().await;
@@ -278,10 +278,15 @@ impl Journal {
             None => Head { hash, signature: None, key_id: None },
         };
         state.status().head = Some(head.clone());
-        state.closed = true;
+        (state.closed, state.dirty) = (true, true);
         self.left.store(0, Ordering::Relaxed);
         self.write(&mut state).await?;
         Ok(head)
+    }
+
+    /// An error if somebody else has taken this record over, or if nobody can tell. Asks the API server, if the record is there.
+    pub async fn held(&self) -> Result<(), Error> {
+        Ok(self.sink.held().await?)
     }
 
     /// A refused change: an entry of its own, written with the next flush or change.

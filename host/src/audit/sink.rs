@@ -33,6 +33,14 @@ impl Sink {
             Self::Cluster(sink) => sink.write(version, run).await,
         }
     }
+
+    /// An error if somebody else has taken the record, or if nobody can tell.
+    pub(crate) async fn held(&self) -> Result<(), Error> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Cluster(sink) => sink.held().await,
+        }
+    }
 }
 
 /// Why the record could not be written.

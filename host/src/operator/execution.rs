@@ -1,6 +1,6 @@
 //! Executes one assigned run, with the code of `infraagent run`: take the record, dereference, validate, assemble, converse, report, close.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use infraagent_api::{AgentRun, InfraAgent, ModelTierConfig, agent::ResolvedSkill, names::Mode, run::RunPhase};
 use jiff::Timestamp;
@@ -27,6 +27,7 @@ use crate::{
         },
         lookup::Lookup,
         report::{
+            Conclusion,
             events::{self, Events},
             notice,
         },
@@ -36,11 +37,28 @@ use crate::{
     telemetry::{Subject, run::RunTelemetry},
 };
 
+/// Between two tries to close a record.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// The record of the run is still open, and somebody has to close it.
 #[derive(Debug)]
 pub(super) struct Unclosed {
     /// What stood in the way.
     pub(super) why: String,
+}
+
+/// Why there is more to do about a run.
+enum Unfinished {
+    /// It did not begin.
+    NotBegun(String),
+    /// It ended, and its record does not say so.
+    NotClosed(audit::Error),
+}
+
+impl Unfinished {
+    fn not_begun(error: impl ToString) -> Self {
+        Self::NotBegun(error.to_string())
+    }
 }
 
 /// Everything that was found before the record is opened.
@@ -141,11 +159,12 @@ async fn carry_out(
     drop(starting);
     let ended = match prepared {
         Ok(ready) => Box::pin(conduct(&operator, ready, &journal, tenure, stopped, &telling)).await,
-        Err(why) => Err(why),
+        Err(why) => Err(Unfinished::NotBegun(why)),
     };
     match ended {
         Ok(()) => Ok(()),
-        Err(why) => {
+        Err(Unfinished::NotClosed(error)) => Err(Unclosed { why: error.to_string() }),
+        Err(Unfinished::NotBegun(why)) => {
             tracing::warn!(why, "the run could not start");
             let closed = Box::pin(run::abandon(&journal, &why)).await.map(drop);
             telling.closed(RunPhase::Failed, "NotStarted");
@@ -219,7 +238,7 @@ async fn prepare(operator: &Operator, order: &Arc<AgentRun>, agent: Result<Box<I
     Ok(Box::new(Ready { validated, governing, maker, reader, components, credentials, provider, redactor }))
 }
 
-/// Runs, and closes the record. An error: it did not begin.
+/// Runs, and closes the record.
 async fn conduct(
     operator: &Operator,
     ready: Box<Ready>,
@@ -227,16 +246,16 @@ async fn conduct(
     tenure: Arc<Tenure>,
     stopped: watch::Receiver<Option<Stop>>,
     telling: &RunTelemetry,
-) -> Result<(), String> {
+) -> Result<(), Unfinished> {
     let Ready { validated, governing, maker, reader, components, credentials, provider, redactor } = *ready;
     let connection = &operator.connection;
     let described = journal.describe(validated.model.id(), validated.skills.iter().map(resolved).collect()).await;
-    described.map_err(|error| error.to_string())?;
+    described.map_err(Unfinished::not_begun)?;
     let agent = governing.agent.object_ref(&());
     let observer = telling.observer(&validated);
     let parts = Parts {
         lookup: Lookup::cluster(reader, governing, Arc::clone(&validated), move |now| maker.make(now)),
-        executor: Executor::Kubernetes(Box::new(connection.executor(&validated).map_err(|error| error.to_string())?)),
+        executor: Executor::Kubernetes(Box::new(connection.executor(&validated).map_err(Unfinished::not_begun)?)),
         fence: Fence::Leased(tenure),
         cooldowns: Cooldowns::Leases(Box::new(connection.cooldowns(&validated))),
         http: Some(connection.http(&validated, credentials, Arc::clone(&redactor))),
@@ -245,16 +264,36 @@ async fn conduct(
         memory: BTreeMap::new(),
         observer: observer.clone(),
     };
-    let tools = Box::pin(assemble::tools(&operator.workshop, &validated, &components, parts)).await.map_err(|error| error.to_string())?;
+    let tools = Box::pin(assemble::tools(&operator.workshop, &validated, &components, parts)).await.map_err(Unfinished::not_begun)?;
     let mut conclusion = Box::pin(run::execute(&validated, &provider, &tools, &observer, told(stopped))).await;
     let findings = journal.document().await.status.unwrap_or_default().findings;
-    let notices = notice::notices(&validated, &conclusion, &findings);
+    let mut notices = notice::notices(&validated, &conclusion, &findings);
+    // How a run ended that somebody else has taken over, that one says.
+    if !notices.is_empty()
+        && let Err(error) = journal.held().await
+    {
+        tracing::warn!(%error, "nobody is told how the run ended here");
+        notices.clear();
+    }
     events::log(&notices, &redactor);
     let sent = Box::pin(Events::new(connection.client.clone(), agent).send(&notices, &redactor)).await;
     conclusion.escalated(&sent, &format!("told by Event on InfraAgent {}/{}", validated.agent.namespace, validated.agent.name));
     let phase = conclusion.phase;
-    let closing = run::close(journal, conclusion.clone());
-    Box::pin(telling.report(&conclusion, closing)).await.map_err(|error| error.to_string())?;
+    let closing = close(journal, conclusion.clone());
+    Box::pin(telling.report(&conclusion, closing)).await.map_err(Unfinished::NotClosed)?;
     tracing::info!(%phase, "ends");
     Ok(())
+}
+
+/// Closes the record as soon as that can be, unless somebody else has taken it: how a run ended does not depend on when the API server is back.
+async fn close(journal: &Journal, conclusion: Conclusion) -> Result<(), audit::Error> {
+    let mut closed = run::close(journal, conclusion).await.map(drop);
+    while let Err(error) = &closed
+        && error.is_for_now()
+    {
+        tracing::warn!(%error, "the end of the record waits for the API server");
+        tokio::time::sleep(PAUSE).await;
+        closed = journal.flush().await;
+    }
+    closed
 }

@@ -170,10 +170,10 @@ impl Holder {
         self.lock().gone.remove(agent);
     }
 
-    /// A run without an object has no record: it ends, and what it does next is refused for want of one.
+    /// A run whose record is closed, or that has no object any more, ends here, and what it does next is refused for want of a record. Whoever ended it knows why.
     fn gone(&self, run: &AgentRun) {
         if let Some(active) = self.lock().active.get(&names(run).2) {
-            active.stop.send_replace(Some(Stop::Cancelled));
+            active.stop.send_replace(Some(Stop::Lost));
         }
     }
 

@@ -9,6 +9,8 @@ pub enum Stop {
     Shutdown,
     /// Somebody set the annotation `infraagent.io/cancel`.
     Cancelled,
+    /// Somebody else closed its record, or its object was deleted.
+    Lost,
     /// A newer run takes its place: the agent's `concurrencyPolicy` is `Replace`.
     Replaced,
 }
@@ -19,6 +21,7 @@ impl Stop {
         match self {
             Self::Signal(_) | Self::Shutdown => "Interrupted",
             Self::Cancelled => "Cancelled",
+            Self::Lost => "ClaimLost",
             Self::Replaced => "Replaced",
         }
     }
@@ -30,6 +33,7 @@ impl std::fmt::Display for Stop {
             Self::Signal(name) => write!(f, "interrupted by {name}"),
             Self::Shutdown => f.write_str("interrupted: the replica that executed it shut down"),
             Self::Cancelled => f.write_str("cancelled by the annotation infraagent.io/cancel"),
+            Self::Lost => f.write_str("its record was closed by another replica, or deleted"),
             Self::Replaced => f.write_str("replaced by a newer run"),
         }
     }

@@ -1,11 +1,10 @@
 //! Where a model that thinks waits for the test.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-/// How long a test waits for a model to be asked, and a model for the test. It bounds a broken test, it measures nothing.
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::wait::PATIENCE;
 
 /// Replies wait here until they are let through, one by one; a test knows when one is waiting. Clones are the same gate.
 #[derive(Debug, Clone)]
@@ -31,7 +30,7 @@ impl Gate {
     ///
     /// # Panics
     ///
-    /// If the model is not asked for 90 seconds.
+    /// If the model is not asked for five minutes.
     pub async fn reached(&self) {
         take(&self.waiting).await.expect("the model is asked");
     }

@@ -3,14 +3,14 @@
 mod dice;
 mod fleet;
 mod frozen;
+mod handover;
 mod kills;
-mod oracle;
+mod middle;
 mod outage;
 mod upgrade;
 
 use infraagent_tests::{ControlPlane, eventually};
-use k8s_openapi::api::coordination::v1::Lease;
-use kube::{Api, config::Kubeconfig};
+use kube::config::Kubeconfig;
 
 use crate::lab::Lab;
 
@@ -29,7 +29,7 @@ fn api_port(plane: &ControlPlane) -> u16 {
 impl Lab<'_> {
     /// The Lease of the replica that leads.
     async fn leader(&self) -> String {
-        let leases = &Api::<Lease>::namespaced(self.client.clone(), &self.operator.home);
+        let leases = &self.leases();
         eventually("a leader", || async move {
             leases.get("infraagent-leader").await.ok()?.spec?.holder_identity.filter(|name| !name.is_empty())
         })

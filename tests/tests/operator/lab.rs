@@ -1,11 +1,13 @@
 //! A place for one test: an operator of its own, and a namespace with agents, their environment, their skill and the Deployments that they act on.
 
+use std::sync::Arc;
+
 use infraagent_api::{
     AgentRun, InfraAgent,
     run::{ActionRecord, RunPhase},
 };
 use infraagent_tests::{ControlPlane, Installation, apply, control_plane_with_controllers, eventually};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Event};
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, ListParams, Patch, PatchParams},
@@ -20,7 +22,9 @@ pub(crate) const ACCOUNT: &str = "worker";
 pub(crate) const LATE: &str = "late";
 /// Long enough for a busy machine: for tests in which no replica is lost.
 pub(crate) const CALM: &[&str] = &["--lease-duration", "10s", "--effect-timeout", "3s", "--retry-pause", "100ms"];
-/// Short enough to wait for: for tests in which replicas are lost.
+/// For tests in which one replica is lost, and what the others do must succeed, also on a busy machine.
+pub(crate) const STEADY: &[&str] = &["--lease-duration", "6s", "--effect-timeout", "2s", "--retry-pause", "100ms"];
+/// Short enough to wait for: for tests in which replicas are lost all the time, and any run may be.
 pub(crate) const QUICK: &[&str] = &["--lease-duration", "2s", "--effect-timeout", "1s", "--retry-pause", "100ms"];
 
 /// What is shown of each object when a test fails.
@@ -47,7 +51,7 @@ actions:
 
 pub(crate) struct Lab<'a> {
     pub(crate) plane: &'a ControlPlane,
-    pub(crate) operator: Installation,
+    pub(crate) operator: Arc<Installation>,
     pub(crate) namespace: String,
     pub(crate) client: Client,
 }
@@ -61,38 +65,58 @@ impl Lab<'static> {
 
 impl<'a> Lab<'a> {
     pub(crate) async fn on(plane: &'a ControlPlane, options: &[&str]) -> Self {
-        let operator = plane.operator(&[ACCOUNT, LATE], options).await;
+        let operator = Arc::new(plane.operator(&[ACCOUNT, LATE], options).await);
         let lab = Self { plane, client: plane.admin().await, namespace: operator.namespace.clone(), operator };
         lab.apply(json!({
             "apiVersion": "core.infraagent.io/v1alpha1", "kind": "ModelTierConfig", "metadata": {"name": "default"},
             "spec": {"tiers": [
-                {"tier": "standard", "provider": "openai", "model": "gpt-4.1", "endpoint": model::url()},
+                // A dollar is a thousand tokens.
+                {"tier": "standard", "provider": "openai", "model": "gpt-4.1", "endpoint": model::url(), "costPerMillionInput": "1000", "costPerMillionOutput": "1000"},
                 // Nobody listens there.
                 {"tier": "fast", "provider": "openai", "model": "gpt-4.1-mini", "endpoint": "http://127.0.0.1:9"},
             ]},
         }))
         .await;
-        lab.apply(json!({
-            "apiVersion": "core.infraagent.io/v1alpha1", "kind": "InfraAgentPolicy", "metadata": {"name": lab.namespace},
-            "spec": {"maxAutonomy": "automate-safe", "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": lab.namespace}}},
-        }))
-        .await;
-        lab.environment().await;
-        lab.skill().await;
+        lab.furnish().await;
+        lab.facts().await;
+        lab
+    }
+
+    /// Another namespace with the same operator, whose replicas must be told to watch it.
+    pub(crate) async fn neighbour(&self, namespace: String) -> Lab<'a> {
+        self.operator.enroll(self.plane, &namespace, &[ACCOUNT, LATE]).await;
+        let lab = Lab { plane: self.plane, operator: Arc::clone(&self.operator), client: self.client.clone(), namespace };
+        lab.furnish().await;
+        lab
+    }
+
+    /// What agents of the namespace need: a policy, an environment, a skill, and what their account may do.
+    async fn furnish(&self) {
+        self.policy(&self.namespace, json!({"maxAutonomy": "automate-safe"})).await;
+        self.environment().await;
+        self.skill().await;
         let api = "rbac.authorization.k8s.io";
-        lab.apply(json!({
-            "apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": {"name": ACCOUNT, "namespace": lab.namespace},
+        self.apply(json!({
+            "apiVersion": format!("{api}/v1"), "kind": "Role", "metadata": {"name": ACCOUNT, "namespace": self.namespace},
             "rules": [{"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "patch"]}],
         }))
         .await;
-        lab.apply(json!({
-            "apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": {"name": ACCOUNT, "namespace": lab.namespace},
+        self.apply(json!({
+            "apiVersion": format!("{api}/v1"), "kind": "RoleBinding", "metadata": {"name": ACCOUNT, "namespace": self.namespace},
             "roleRef": {"apiGroup": api, "kind": "Role", "name": ACCOUNT},
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": lab.namespace}],
+            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": self.namespace}],
         }))
         .await;
-        lab.facts().await;
-        lab
+    }
+
+    /// A policy for this namespace alone. The one that is called like the namespace is there from the beginning.
+    pub(crate) async fn policy(&self, name: &str, changes: Value) {
+        let mut spec = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self.namespace}}});
+        merge(&mut spec, changes);
+        self.apply(json!({
+            "apiVersion": "core.infraagent.io/v1alpha1", "kind": "InfraAgentPolicy", "metadata": {"name": name}, "spec": spec,
+        }))
+        .await;
     }
 
     pub(crate) async fn environment(&self) {
@@ -138,7 +162,7 @@ impl<'a> Lab<'a> {
     /// An agent that follows a plan, with changes to its spec.
     pub(crate) async fn agent_with(&self, name: &str, plan: Plan, changes: Value) {
         let mut spec = json!({
-            "description": model::follow(&self.key(name), plan), "schedule": {}, "model": {"timeout": "120s"},
+            "description": model::follow(&self.key(name), plan), "schedule": {}, "model": {"timeout": "600s"},
             "skills": [{"name": "fleet", "source": "configmap://fleet"}], "serviceAccountName": ACCOUNT,
             "guardrails": {"autonomy": "automate-safe", "maxRetries": 0}, "environmentRef": "lab",
             "reporting": {"onFailure": "log"},
@@ -151,7 +175,7 @@ impl<'a> Lab<'a> {
         self.agent_with(name, plan, json!({})).await;
     }
 
-    /// A Deployment without pods: nothing is to be waited for.
+    /// A Deployment without pods: nothing is to be waited for but that its controller has seen it, which writes to it then.
     pub(crate) async fn deployment(&self, name: &str) {
         self.apply(self.object(
             "apps/v1",
@@ -162,6 +186,15 @@ impl<'a> Lab<'a> {
                 "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}},
             }),
         ))
+        .await;
+        let deployments = &self.deployments();
+        eventually(&format!("{name} is seen by its controller"), || async move {
+            let found = deployments.get(name).await.ok()?;
+            let settled =
+                |kind: &str| found.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|had| had.type_ == kind);
+            let seen = found.status.as_ref()?.observed_generation == found.metadata.generation;
+            (seen && settled("Available") && settled("Progressing")).then_some(())
+        })
         .await;
     }
 
@@ -258,6 +291,14 @@ impl<'a> Lab<'a> {
     pub(crate) async fn waits_for(&self, run: &str, reason: &str) -> AgentRun {
         self.run_that(run, &format!("waits: {reason}"), |run| phase(run) == RunPhase::Pending && self::reason(run, "Assigned") == reason)
             .await
+    }
+
+    /// The Events about runs of this agent.
+    pub(crate) async fn events_about(&self, agent: &str) -> Vec<Event> {
+        let about = ListParams::default().fields(&format!("involvedObject.kind=InfraAgent,involvedObject.name={agent}"));
+        let mut all = Api::<Event>::namespaced(self.client.clone(), &self.namespace).list(&about).await.unwrap().items;
+        all.retain(|event| event.action.as_deref() == Some("Run"));
+        all
     }
 
     pub(crate) async fn delete_agent(&self, agent: &str) {

@@ -1,7 +1,7 @@
 //! How many runs there may be at a time.
 
 use infraagent_api::run::RunPhase;
-use infraagent_tests::eventually;
+use infraagent_tests::{eventually, model_server::Gate};
 use kube::{ResourceExt as _, api::ListParams};
 use serde_json::json;
 
@@ -30,21 +30,23 @@ async fn most(lab: &Lab<'_>, runs: usize) -> (usize, usize) {
 #[tokio::test]
 async fn never_more_runs_at_a_time_than_the_cluster_takes_and_who_waits_says_for_what() {
     let lab = Lab::new(&[CALM, &["--max-concurrent-runs", "2"]].concat()).await;
-    for agent in ["a", "b", "c", "d", "e"] {
-        // The last ones wait for long enough to be told why.
-        lab.agent(agent, Plan::nothing().slow(4000)).await;
+    let names = ["a", "b", "c", "d", "e"];
+    let gate = Gate::default();
+    for agent in names {
+        lab.agent(agent, Plan::nothing().held(0, &gate)).await;
         lab.order(agent, agent, json!({})).await;
     }
     let _replicas = [lab.operator.replica("one"), lab.operator.replica("two")];
-    let names = ["a", "b", "c", "d", "e"];
     let told = async {
         let lab = &lab;
-        eventually("runs that wait for the cluster", || async move {
+        eventually("two runs, and three that wait for the cluster", || async move {
             let all = lab.all_runs().await;
+            let running = all.iter().filter(|run| phase(run) == RunPhase::Running).count();
             let waiting = all.iter().filter(|run| crate::lab::reason(run, "Assigned") == "ClusterLimit").count();
-            (waiting > 0).then_some(())
+            ((running, waiting) == (2, 3)).then_some(())
         })
         .await;
+        names.iter().for_each(|_| gate.open());
     };
     let ((running, busy), ()) = tokio::join!(most(&lab, names.len()), told);
     assert!(running <= 2 && busy == 2, "{running} runs, {busy} agents");
@@ -89,9 +91,10 @@ async fn an_agent_has_one_run_at_a_time_and_the_others_follow_in_the_order_of_th
 async fn a_run_that_cannot_begin_within_its_deadline_ends_and_says_so() {
     let lab = Lab::new(CALM).await;
     let _replica = lab.operator.replica("one");
-    lab.agent_with("forge", Plan::hangs(), json!({"startingDeadline": "2s"})).await;
+    lab.agent("forge", Plan::hangs()).await;
     lab.order("first", "forge", json!({})).await;
     lab.begun("first").await;
+    lab.change_agent("forge", json!({"startingDeadline": "2s"})).await;
     lab.order("late", "forge", json!({})).await;
     let late = lab.ended("late").await;
     assert_eq!(crate::lab::ending(&late), (RunPhase::Failed, "RateLimited".to_owned()));

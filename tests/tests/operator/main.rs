@@ -4,10 +4,14 @@
 //! start their own. `chaos` kills, freezes, cuts off and restarts: it prints the seed of what it draws (`CHAOS_SEED` repeats it), and does it in a short form
 //! unless `CHAOS=full`.
 
+mod budgets;
 mod chaos;
+mod endings;
+mod explain;
 mod lab;
 mod limits;
 mod model;
+mod oracle;
 mod orders;
 mod ready;
 mod records;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use infraagent_tests::model_server::{Fault, ModelServer, Reply, Step};
+use infraagent_tests::model_server::{Fault, Gate, ModelServer, Reply, Step, Usage};
 use serde_json::{Value, json};
 
 /// What the model does in every run of an agent.
@@ -40,6 +40,27 @@ impl Plan {
 
     pub(crate) fn slow(self, millis: u64) -> Self {
         Self { pause: Duration::from_millis(millis), ..self }
+    }
+
+    /// What it would say in this turn waits at the gate. The turn after the last one is the report.
+    pub(crate) fn held(mut self, turn: usize, gate: &Gate) -> Self {
+        if turn == self.turns.len() {
+            self.turns.push(Step::Reply(report()));
+        }
+        let Step::Reply(reply) = self.turns[turn].clone() else { panic!("nothing is said in this turn") };
+        self.turns[turn] = Step::Held(gate.clone(), reply);
+        self
+    }
+
+    /// Each of its answers uses so many tokens of input and of output.
+    pub(crate) fn uses(mut self, input: u64, output: u64) -> Self {
+        self.turns.push(Step::Reply(report()));
+        for step in &mut self.turns {
+            if let Step::Reply(reply) | Step::Held(_, reply) = step {
+                reply.usage = Some(Usage { input, output, cached: 0, cache_written: 0 });
+            }
+        }
+        self
     }
 
     pub(crate) fn then(mut self, fault: Fault) -> Self {
@@ -108,5 +129,9 @@ fn answer(question: &Value, said: usize) -> (Step, Duration) {
     if said == 0 && !plan.at_first.is_empty() {
         return (Step::Fault(plan.at_first.remove(0)), plan.pause);
     }
-    (plan.turns.get(said).cloned().unwrap_or_else(|| Step::Reply(Reply::says("That is all."))), plan.pause)
+    (plan.turns.get(said).cloned().unwrap_or_else(|| Step::Reply(report())), plan.pause)
+}
+
+fn report() -> Reply {
+    Reply::says("That is all.")
 }

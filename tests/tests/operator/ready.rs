@@ -1,7 +1,7 @@
 //! What an agent needs before it runs, and that it says so.
 
 use infraagent_api::{agent::AgentPhase, run::RunPhase};
-use infraagent_tests::eventually;
+use infraagent_tests::{eventually, model_server::Gate};
 use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
 use kube::{Api, api::DeleteParams};
 use serde_json::json;
@@ -67,14 +67,16 @@ async fn without_its_own_account_an_agent_does_nothing_even_in_the_middle_of_a_r
     let lab = Lab::new(CALM).await;
     lab.deployment("web").await;
     let _replica = lab.operator.replica("one");
-    let plan = Plan::calls([model::look(&lab.namespace, "web"), model::restart(&lab.namespace, "web")]).slow(1500);
+    let gate = Gate::default();
+    let plan = Plan::calls([model::look(&lab.namespace, "web"), model::restart(&lab.namespace, "web")]).held(1, &gate);
     lab.agent("forge", plan).await;
     lab.order("first", "forge", json!({})).await;
-    lab.begun("first").await;
+    gate.reached().await;
     Api::<ServiceAccount>::namespaced(lab.client.clone(), &lab.namespace)
         .delete(crate::lab::ACCOUNT, &DeleteParams::default())
         .await
         .unwrap();
+    gate.open();
     lab.ended("first").await;
     let web = lab.deployments().get("web").await.unwrap();
     assert_eq!(web.metadata.generation, Some(1), "nothing acted with another identity");

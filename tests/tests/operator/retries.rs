@@ -33,7 +33,7 @@ async fn a_failure_that_passes_is_tried_again_until_it_works() {
 
 #[tokio::test]
 async fn it_is_tried_again_as_often_as_the_guardrails_say_and_later_each_time() {
-    let lab = Lab::new(&["--lease-duration", "10s", "--effect-timeout", "3s", "--retry-pause", "1s"]).await;
+    let lab = Lab::new(&["--lease-duration", "10s", "--effect-timeout", "3s", "--retry-pause", "3s"]).await;
     let _replica = lab.operator.replica("one");
     let faults = std::iter::repeat_with(refusal).take(9);
     lab.agent_with("forge", Plan::nothing().at_first(faults), json!({"guardrails": {"maxRetries": 2}})).await;
@@ -44,7 +44,7 @@ async fn it_is_tried_again_as_often_as_the_guardrails_say_and_later_each_time() 
     let began = |at: usize| {
         runs[at].status.as_ref().unwrap().start_time.clone().unwrap().0.duration_since(runs[at].creation_timestamp().unwrap().0)
     };
-    assert!(began(1).as_secs() >= 1 && began(2).as_secs() >= 2, "{:?} {:?}", began(1), began(2));
+    assert!(began(1).as_secs() >= 3 && began(2).as_secs() >= 6, "{:?} {:?}", began(1), began(2));
     assert_eq!(lab.agents().get("forge").await.unwrap().status.unwrap().consecutive_failures, 3);
 }
 

@@ -229,6 +229,22 @@ impl ClusterSink {
         self.target.shown()
     }
 
+    /// Whether the run is still held by this process: an error if somebody else wrote its status, or if nobody can tell.
+    pub(super) async fn held(&self) -> Result<(), super::Error> {
+        let mut known = self.known.lock().await;
+        if let Some(why) = &known.lost {
+            return Err(self.target.lost(why).0.into());
+        }
+        match self.target.look(&mut known).await {
+            Ok(Found::Own) => {
+                known.unsure = false;
+                Ok(())
+            }
+            Ok(Found::Foreign(why)) => Err(self.target.lose(&mut known, why).0.into()),
+            Err(message) => Err(Error::Unanswered { run: self.shown(), message }.into()),
+        }
+    }
+
     /// Writes what is new. Not interrupted when the future is dropped.
     pub(super) async fn write(&self, version: u64, run: &AgentRun) -> Result<(), super::Error> {
         let status = serde_json::to_value(&run.status).map_err(|error| self.target.refused(error.to_string()))?;

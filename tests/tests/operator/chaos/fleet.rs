@@ -1,5 +1,7 @@
 //! Many agents with a Deployment each, and replicas that come back when they are killed.
 
+use std::cell::Cell;
+
 use infraagent_tests::{Replica, eventually};
 use kube::api::ListParams;
 use serde_json::json;
@@ -43,16 +45,23 @@ impl<'a> Fleet<'a> {
         self.ordered * self.agents.len()
     }
 
-    /// How many runs are not over.
-    pub(crate) async fn left(&self) -> usize {
+    /// How many runs are not over; None if the API server does not say.
+    pub(crate) async fn left(&self) -> Option<usize> {
         let not_over =
             ListParams::default().fields("status.phase!=Succeeded,status.phase!=Failed,status.phase!=Escalated,status.phase!=Blocked");
-        self.lab.runs().list_metadata(&not_over).await.unwrap().items.len()
+        Some(self.lab.runs().list_metadata(&not_over).await.ok()?.items.len())
     }
 
-    /// Waits until everything that was ordered is over.
+    /// Waits until everything that was ordered is over. Patience begins anew whenever something ends.
     pub(crate) async fn over(&self) {
-        eventually("the end of all runs", || async { (self.left().await == 0).then_some(()) }).await;
+        let left = &Cell::new(usize::MAX);
+        while left.get() > 0 {
+            eventually("the end of the runs that are left", || async move {
+                let now = self.left().await?;
+                (now < left.get()).then(|| left.set(now))
+            })
+            .await;
+        }
     }
 }
 
@@ -91,8 +100,13 @@ impl<'a> Crew<'a> {
     /// kill -9 of one of them.
     pub(crate) fn kill_one(&mut self, dice: &mut Dice) -> usize {
         let at = dice.below(self.replicas.len());
-        drop(self.replicas[at].take());
+        self.kill(at);
         at
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(&mut self, at: usize) {
+        drop(self.replicas[at].take());
     }
 
     pub(crate) fn start_again(&mut self, at: usize) {

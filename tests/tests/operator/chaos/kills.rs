@@ -1,14 +1,18 @@
 //! Replicas are killed at random points, in the middle of changes and of dispatch.
 
+use infraagent_api::{AgentRun, run::RunPhase};
+use infraagent_tests::eventually;
 use kube::ResourceExt as _;
 
 use crate::{
     chaos::{
         dice::Dice,
         fleet::{Crew, Fleet},
-        full, oracle,
+        full,
+        middle::is_of,
     },
-    lab::{Lab, QUICK},
+    lab::{Lab, QUICK, actions, ending, has_ended, phase},
+    oracle,
 };
 
 #[tokio::test]
@@ -26,7 +30,7 @@ async fn whatever_is_killed_every_run_ends_and_nothing_happens_twice_or_unrecord
         tokio::time::sleep(dice.millis(0, 1500)).await;
         crew.start_again(at);
         // There is always something to interrupt.
-        if fleet.left().await < fleet.agents.len() / 2 {
+        if fleet.left().await.is_some_and(|left| left < fleet.agents.len() / 2) {
             fleet.order().await;
         }
         if kill % 50 == 0 {
@@ -46,30 +50,65 @@ async fn whatever_is_killed_every_run_ends_and_nothing_happens_twice_or_unrecord
 #[tokio::test]
 async fn a_leader_that_is_killed_while_it_dispatches_loses_and_doubles_nothing() {
     let mut dice = Dice::new("dispatch");
-    let lab = Lab::new(&[QUICK, &["--max-concurrent-runs", "30"]].concat()).await;
-    let mut fleet = Fleet::new(&lab, 20, 0).await;
+    // Fewer places than runs: it dispatches for as long as there are runs.
+    let lab = Lab::new(&[QUICK, &["--max-concurrent-runs", "9"]].concat()).await;
+    let mut fleet = Fleet::new(&lab, 20, 300).await;
     let mut crew = Crew::new(&lab, 3);
     lab.replicas(3).await;
-    for _ in 0..if full() { 20 } else { 2 } {
-        let leader = lab.leader().await;
+    let (mut interrupted, mut handed_over) = (0, 0);
+    for _ in 0..if full() { 20 } else { 3 } {
         fleet.order().await;
+        let leader = lab.leader_at_work().await;
         tokio::time::sleep(dice.millis(0, 300)).await;
-        let at = crew
-            .replicas
-            .iter()
-            .position(|replica| replica.as_ref().is_some_and(|replica| leader.contains(&format!("-{}-", replica.identity()))));
-        let at = at.unwrap_or_else(|| crew.kill_one(&mut dice));
-        drop(crew.replicas[at].take());
-        crew.start_again(at);
+        let at = crew.replicas.iter().position(|replica| replica.as_ref().is_some_and(|replica| is_of(&leader, replica)));
+        crew.kill(at.expect("a leader that is known"));
+        // What it holds now nobody else touches before it is given up.
+        let left = lab.all_runs().await.into_iter().filter(|run| !has_ended(run) && lease(run) == Some(&leader));
+        let (begun, assigned): (Vec<_>, Vec<_>) = left.partition(|run| phase(run) == RunPhase::Running);
+        crew.start_again(at.unwrap_or_default());
         fleet.over().await;
+        for run in &begun {
+            let run = lab.ended(&run.name_any()).await;
+            assert_eq!(
+                (ending(&run), lease(&run)),
+                ((RunPhase::Failed, "Interrupted".to_owned()), Some(leader.as_str())),
+                "{:?}",
+                run.status
+            );
+        }
+        for run in &assigned {
+            let run = lab.ended(&run.name_any()).await;
+            assert!(lease(&run) != Some(&leader), "nothing of it had begun: {:?}", run.status);
+        }
+        (interrupted, handed_over) = (interrupted + begun.len(), handed_over + assigned.len());
     }
     let tally = oracle::check(&lab).await;
-    eprintln!("leaders killed: {tally:?}");
+    eprintln!("leaders killed: {interrupted} runs interrupted, {handed_over} handed over, {tally:?}");
+    assert!(interrupted > 0, "{tally:?}");
     assert_eq!(tally.runs, fleet.expected(), "nothing was ordered twice");
     for agent in &fleet.agents {
         let runs = lab.runs_of(agent).await;
         let mut numbers: Vec<_> = runs.iter().filter_map(|run| run.status.as_ref()?.sequence).collect();
         numbers.sort_unstable();
-        assert_eq!(numbers, (1..=numbers.len() as i64).collect::<Vec<_>>(), "{agent}");
+        assert_eq!(numbers, (1..=runs.len() as i64).collect::<Vec<_>>(), "{agent}");
+    }
+}
+
+/// The Lease that a run is or was held by.
+fn lease(run: &AgentRun) -> Option<&str> {
+    run.status.as_ref()?.holder.as_ref().map(|holder| holder.lease.as_str())
+}
+
+impl Lab<'_> {
+    /// Waits until whoever leads executes a run that has changed something, and others wait to be dispatched. Returns its Lease.
+    async fn leader_at_work(&self) -> String {
+        let lab = self;
+        eventually("a leader in the middle of its work", || async move {
+            let (leader, runs) = (lab.leader().await, lab.all_runs().await);
+            let own = |run: &AgentRun| phase(run) == RunPhase::Running && lease(run) == Some(&leader) && !actions(run).is_empty();
+            let waits = |run: &AgentRun| phase(run) == RunPhase::Pending && lease(run).is_none();
+            (runs.iter().any(own) && runs.iter().any(waits)).then_some(leader)
+        })
+        .await
     }
 }

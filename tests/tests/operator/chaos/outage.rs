@@ -5,7 +5,7 @@ use std::time::Duration;
 use infraagent_api::run::RunPhase;
 use infraagent_tests::{
     ControlPlane, Programs, Wire,
-    model_server::{Fault, Step},
+    model_server::{Fault, Gate, Step},
 };
 use kube::{
     ResourceExt as _,
@@ -17,10 +17,11 @@ use crate::{
     chaos::{
         api_port,
         fleet::{Fleet, changes},
-        full, oracle,
+        full,
     },
     lab::{CALM, Lab, QUICK, ending, phase},
     model::{self, Plan},
+    oracle,
 };
 
 /// Longer than a Lease of two seconds is good for.
@@ -30,29 +31,92 @@ fn a_while() -> Duration {
 
 #[tokio::test]
 async fn an_api_server_that_is_away_in_mid_run_doubles_nothing_and_who_need_not_ask_it_goes_on() {
-    let mut lab = Lab::new(QUICK).await;
+    let lab = Lab::new(QUICK).await;
     let wire = Wire::to(api_port(lab.plane)).await;
-    lab.operator.reach_through(wire.address());
-    let _replicas = [lab.operator.replica("one"), lab.operator.replica("two")];
+    let _replicas = ["one", "two"].map(|identity| lab.operator.replica_through(identity, wire.address()));
     let mut fleet = Fleet::new(&lab, 8, 700).await;
-    // Its model thinks for longer than the outage takes.
-    let think = u64::try_from(a_while().as_millis()).unwrap() + 6000;
-    lab.deployment("web-thinker").await;
-    let thinker = Plan::calls([model::restart(&lab.namespace, "web-thinker")]).slow(think);
-    lab.agent_with("thinker", thinker, json!({"model": {"timeout": "300s"}})).await;
-    lab.order("thinks", "thinker", json!({})).await;
-    lab.begun("thinks").await;
+    let thinker = Thinker::new(&lab).await;
     fleet.order().await;
     lab.begun("run-1-agent-0").await;
     wire.cut();
     tokio::time::sleep(a_while()).await;
     wire.mend();
+    thinker.succeeds(&lab).await;
     fleet.over().await;
-    let thought = lab.ended("thinks").await;
     let tally = oracle::check(&lab).await;
     eprintln!("API server away: {tally:?}");
-    assert_eq!(ending(&thought), (RunPhase::Succeeded, "Completed".to_owned()), "{:?}", thought.status);
     assert!(tally.executed > 0);
+}
+
+#[tokio::test]
+async fn an_api_server_that_freezes_and_wakes_doubles_nothing_and_ends_no_run_that_need_not_ask_it() {
+    let plane = ControlPlane::start(Programs::Controllers);
+    let lab = Lab::on(&plane, QUICK).await;
+    let _replicas = [lab.operator.replica("one"), lab.operator.replica("two")];
+    let mut fleet = Fleet::new(&lab, 8, 300).await;
+    for round in 1..=if full() { 5 } else { 1 } {
+        let thinker = Thinker::new(&lab).await;
+        fleet.order().await;
+        lab.begun(&format!("run-{round}-agent-0")).await;
+        // Requests are on their way. They are carried out when it wakes, long after whoever asked has given up.
+        plane.freeze_api_server();
+        tokio::time::sleep(a_while()).await;
+        plane.wake_api_server();
+        thinker.succeeds(&lab).await;
+        fleet.over().await;
+    }
+    let tally = oracle::check(&lab).await;
+    eprintln!("API server frozen: {tally:?}");
+    assert!(tally.executed > 0);
+}
+
+#[tokio::test]
+async fn a_run_that_ends_while_the_api_server_is_away_ended_as_it_did_however_long_that_takes() {
+    let lab = Lab::new(QUICK).await;
+    let wire = Wire::to(api_port(lab.plane)).await;
+    let replica = lab.operator.replica_through("one", wire.address());
+    lab.deployment("web").await;
+    let gate = Gate::default();
+    lab.agent("forge", Plan::calls([model::restart(&lab.namespace, "web")]).held(1, &gate)).await;
+    lab.order("first", "forge", json!({})).await;
+    gate.reached().await;
+    wire.cut();
+    gate.open();
+    // Longer than any one write is tried.
+    replica.says(0, "the end of the record waits for the API server").await;
+    wire.mend();
+    let first = lab.ended("first").await;
+    assert_eq!(ending(&first), (RunPhase::Succeeded, "Completed".to_owned()), "{:?}", first.status);
+    assert_eq!(first.status.unwrap().report.as_deref(), Some("That is all."));
+    assert_eq!(lab.verify("first").await["authentic"]["answer"], "yes");
+    lab.settled("forge", 1).await;
+    oracle::check(&lab).await;
+}
+
+/// A run whose model thinks for as long as the test wants.
+struct Thinker {
+    name: String,
+    gate: Gate,
+}
+
+impl Thinker {
+    async fn new(lab: &Lab<'_>) -> Self {
+        let (name, gate) = (lab.plane.unique("web-thinker"), Gate::default());
+        lab.deployment(&name).await;
+        lab.agent(&name, Plan::calls([model::restart(&lab.namespace, &name)]).held(0, &gate)).await;
+        lab.order(&name, &name, json!({})).await;
+        gate.reached().await;
+        Self { name, gate }
+    }
+
+    /// What it thought of happens, once its replica may change something again.
+    async fn succeeds(self, lab: &Lab<'_>) {
+        lab.replicas_are_back().await;
+        self.gate.open();
+        let thought = lab.ended(&self.name).await;
+        assert_eq!(ending(&thought), (RunPhase::Succeeded, "Completed".to_owned()), "{:?}", thought.status);
+        assert_eq!(lab.deployments().get(&self.name).await.unwrap().metadata.generation, Some(2), "{:?}", thought.status);
+    }
 }
 
 #[tokio::test]

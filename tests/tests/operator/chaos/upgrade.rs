@@ -6,14 +6,16 @@ use infraagent_api::run::RunPhase;
 use serde_json::json;
 
 use crate::{
-    chaos::{fleet::Fleet, oracle},
+    chaos::fleet::Fleet,
     lab::{CALM, Lab, has_ended, phase, reason},
     model::{self, Plan},
+    oracle,
 };
 
 #[tokio::test]
 async fn a_rolling_upgrade_lets_runs_in_flight_finish() {
-    let lab = Lab::new(CALM).await;
+    // As long as they need: it ends when they have.
+    let lab = Lab::new(&[CALM, &["--drain-timeout", "240s"]].concat()).await;
     let mut fleet = Fleet::new(&lab, 12, 400).await;
     let old = [lab.operator.replica("old-1"), lab.operator.replica("old-2")];
     fleet.order().await;
@@ -33,7 +35,7 @@ async fn a_rolling_upgrade_lets_runs_in_flight_finish() {
 
 #[tokio::test]
 async fn what_does_not_finish_in_time_is_closed_as_interrupted_and_tried_again_elsewhere() {
-    let lab = Lab::new(&[CALM, &["--drain-timeout", "8s"]].concat()).await;
+    let lab = Lab::new(&[CALM, &["--drain-timeout", "15s"]].concat()).await;
     let mut first = lab.operator.replica("first");
     let names = ["a", "b", "c", "d"];
     for name in names {
@@ -61,8 +63,9 @@ async fn what_does_not_finish_in_time_is_closed_as_interrupted_and_tried_again_e
 
 #[tokio::test]
 async fn under_load_a_replica_ends_and_leaves_no_run_of_its_own_behind() {
-    let lab = Lab::new(&[CALM, &["--drain-timeout", "6s"]].concat()).await;
-    let mut fleet = Fleet::new(&lab, 20, 600).await;
+    // Time enough to close records on a busy machine, and not enough for what is under way to end.
+    let lab = Lab::new(&[CALM, &["--drain-timeout", "15s"]].concat()).await;
+    let mut fleet = Fleet::new(&lab, 20, 2500).await;
     let mut replica = lab.operator.replica("only");
     fleet.order().await;
     lab.begun("run-1-agent-0").await;
