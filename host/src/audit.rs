@@ -44,13 +44,15 @@
 //!
 //! * A crash loses at most the reads of the tool calls that were running; never a change.
 //! * Labels, annotations and whatever else an API server keeps in `metadata` are not covered.
-//! * Whoever has the audit key can write any record. Whoever can remove files can remove the newest run: only a copy elsewhere shows that.
+//! * Whoever has the audit key can write any record, and any floor. Whoever can remove files can remove the newest run: only a copy elsewhere shows that.
 
 pub mod bound;
 mod canonical;
 mod chain;
 pub mod document;
 mod entry;
+pub mod floor;
+pub mod history;
 mod journal;
 pub mod key;
 mod outcome;

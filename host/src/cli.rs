@@ -1,16 +1,28 @@
 //! The command line: one file per subcommand.
 
+pub mod agents;
 pub mod audit;
+pub mod cluster;
 pub mod crds;
+pub mod doctor;
 pub mod explain;
+pub mod lines;
 pub mod operator;
+pub mod output;
+pub mod paint;
+pub mod program;
+pub mod replicas;
 pub mod run;
+pub mod runs;
 pub mod skill;
+pub mod status;
+pub mod table;
+pub mod timeline;
+pub mod why_blocked;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use tracing::level_filters::LevelFilter;
 
 use crate::{audit::escape_terminal_lines, telemetry::log};
@@ -34,6 +46,18 @@ enum Command {
     /// Work with skills: make, build, inspect and check them
     #[command(subcommand)]
     Skill(skill::Command),
+    /// Look at runs, and end them
+    #[command(subcommand)]
+    Runs(runs::Command),
+    /// Look at agents; start runs of them, pause and resume them
+    #[command(subcommand)]
+    Agents(agents::Command),
+    /// Say what goes on in a cluster
+    Status(status::Status),
+    /// Say why a run waits, or why something in it was refused, and what to change
+    WhyBlocked(why_blocked::WhyBlocked),
+    /// Look for what keeps InfraAgent from working in a cluster
+    Doctor(doctor::Doctor),
     /// Verify the record of a run
     #[command(subcommand)]
     Audit(audit::Command),
@@ -52,9 +76,15 @@ enum Command {
     Compile(crate::compile::Args),
 }
 
+/// The command line, as it is called where it is used.
+fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// Parses the arguments, starts logging, runs the subcommand, and turns its end into an exit code.
 pub async fn main() -> ExitCode {
-    let Cli { log, command } = Cli::parse();
+    let matches = program::named(command(), &program::name()).get_matches();
+    let Cli { log, command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     // Who watches a service wants to know what it does; who types a command wants its output.
     let severity = if matches!(command, Command::Operator(_)) { LevelFilter::INFO } else { LevelFilter::WARN };
     log::start(&log, severity);
@@ -62,11 +92,16 @@ pub async fn main() -> ExitCode {
         Command::Operator(args) => operator::main(*args).await,
         Command::Run(args) => run::main(*args).await,
         Command::Skill(command) => skill::main(command).await,
-        Command::Audit(command) => audit::main(command),
+        Command::Runs(command) => runs::main(command).await,
+        Command::Agents(command) => agents::main(command).await,
+        Command::Status(args) => status::main(args).await,
+        Command::WhyBlocked(args) => why_blocked::main(args).await,
+        Command::Doctor(args) => doctor::main(args).await,
+        Command::Audit(command) => audit::main(command).await,
         Command::Explain(command) => explain::main(command).await,
         Command::Crds(args) => crds::main(args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "infraagent", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut Cli::command(), "infraagent", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
         Command::Compile(args) => crate::compile::main(args),

@@ -10,5 +10,6 @@ pub mod compile;
 pub mod llm;
 pub mod operator;
 pub mod run;
+pub mod schedule;
 pub mod skill;
 pub mod telemetry;

@@ -42,9 +42,13 @@ mod hold;
 pub mod keys;
 mod lead;
 mod leader;
+pub mod orders;
+mod rates;
 mod reconcile;
 mod replicas;
+pub(crate) mod retention;
 mod series;
+mod server_time;
 mod settings;
 mod slots;
 mod spending;
@@ -56,17 +60,27 @@ use std::sync::Arc;
 use infraagent_api::AgentRun;
 use tokio::sync::{Semaphore, watch};
 
-pub use self::settings::{Settings, Timings};
+pub(crate) use self::{
+    heartbeat::{DRAINING, LABEL as LEASE_LABEL, RECORD, REPLICA},
+    leader::NAME as LEADER_LEASE,
+};
+pub use self::{
+    rates::Hourly,
+    retention::Retention,
+    settings::{Settings, Timings},
+};
 use crate::{
     audit::AuditKey,
     clock::Clock,
-    run::{connection::Connection, workshop::Workshop},
+    run::{connection::Connection, stop::Stop, workshop::Workshop},
     skill::source::Sources,
     telemetry::{Telemetry, health::Health, metrics::Metrics},
 };
 
 /// Set to `true` on a run, it ends the run.
 pub const CANCEL: &str = "infraagent.io/cancel";
+/// What the leader sets it to when a newer run takes the place of this one.
+const REPLACED: &str = "replaced";
 /// Set on an agent, it starts a run.
 pub const RUN_NOW: &str = "infraagent.io/run-now";
 /// How many runs of a replica start side by side.
@@ -158,6 +172,15 @@ pub async fn run(operator: Arc<Operator>, shutdown: watch::Receiver<bool>) -> Re
     let _ = leading.await;
     heartbeat.end().await;
     ended
+}
+
+/// Whether somebody wants this run to end, and why.
+fn ordered_stop(run: &AgentRun) -> Option<Stop> {
+    match run.metadata.annotations.as_ref()?.get(CANCEL)?.as_str() {
+        "true" => Some(Stop::Cancelled),
+        REPLACED => Some(Stop::Replaced),
+        _ => None,
+    }
 }
 
 /// Namespace, name and uid of an object, for logs and requests.

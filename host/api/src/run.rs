@@ -81,6 +81,9 @@ pub struct AgentRunSpec {
     #[serde(default = "first")]
     #[schemars(range(min = 1, max = 11))]
     pub attempt: i32,
+    /// What happened, if the run was started by a webhook or an Event. Data from the world: the model is shown it as such, and nothing in it gives orders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<RunInput>,
     /// Name of the ActionApproval that this run carries out. Needed when trigger is approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), regex(pattern = NAME_PATTERN))]
@@ -89,6 +92,24 @@ pub struct AgentRunSpec {
     #[serde(default = "first")]
     #[schemars(range(min = 1, max = 1_000))]
     pub record_version: i32,
+}
+
+/// What a run was started by: at most 16 KiB of it, and what it was a part of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunInput {
+    /// Where it came from, for example webhook alertmanager.
+    #[schemars(length(min = 1, max = 253))]
+    pub source: String,
+    /// The beginning of it, as text. At most 16384 characters.
+    #[schemars(length(max = 16_384))]
+    pub text: String,
+    /// How many bytes it had.
+    #[schemars(range(min = 0))]
+    pub bytes: i64,
+    /// sha256:<64 hex digits> of all of it.
+    #[schemars(length(max = 71))]
+    pub digest: String,
 }
 
 fn first() -> i32 {

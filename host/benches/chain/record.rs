@@ -191,7 +191,7 @@ impl Lab {
         let order = self.order(name, governing.agent.metadata.uid.as_deref().unwrap_or_default())?;
         let (sink, object) = ClusterSink::create(self.connection.client.clone(), &order).await?;
         let uid = object.metadata.uid.clone().unwrap_or_default();
-        let run = self.validated(governing, RunIdentity { name: name.to_owned(), uid: uid.clone() }).await?;
+        let run = self.validated(governing, RunIdentity { name: name.to_owned(), uid: uid.clone(), input: None }).await?;
         let redactor = Arc::new(Redactor::new(std::iter::empty::<&[u8]>()));
         let setup = Setup { redactor, key: Some(Arc::clone(&self.key)), entries: run.limits.entries, now: Timestamp::now };
         let journal = Journal::open(Sink::Cluster(sink), object, setup).await?;

@@ -134,7 +134,7 @@ fn inputs(skills: &[&Manifest]) -> anyhow::Result<Inputs> {
         }))?],
         skills: skills.iter().map(skill).collect(),
         cluster: "snapshot-snapshot".to_owned(),
-        run: RunIdentity { name: "forge-1".to_owned(), uid: RUN.to_owned() },
+        run: RunIdentity { name: "forge-1".to_owned(), uid: RUN.to_owned(), input: None },
     })
 }
 

@@ -33,6 +33,7 @@ impl Operator {
             .arg("--bundled-skills")
             .arg(skills)
             .args(["--max-concurrent-runs", &most_runs.to_string()])
+            .args(["--max-runs-per-hour-cluster", "1000000", "--max-runs-per-hour-per-agent", "1000000"])
             .args(["--health-address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--identity", "bench"])
             .stdin(Stdio::null())
             .stdout(File::create(&log)?)

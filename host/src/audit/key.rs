@@ -157,6 +157,11 @@ impl PublicKey {
         VerifyingKey::from_public_key_pem(&pem).map(Self).map_err(|_| Error::NotPublic { path: path.to_owned(), private })
     }
 
+    /// From SubjectPublicKeyInfo PEM.
+    pub fn from_pem(pem: &str) -> Option<Self> {
+        VerifyingKey::from_public_key_pem(pem).map(Self).ok()
+    }
+
     /// The first 16 hexadecimal digits of the SHA-256 of the key's 32 bytes.
     pub fn id(&self) -> String {
         chain::sha256(self.0.as_bytes()).chars().take(16).collect()

@@ -1,4 +1,6 @@
-//! `infraagent audit`: is this record what was written, and what does it say?
+//! `infraagent audit`: is this record what was written, and what does it say? Are these all records of an agent?
+
+pub(crate) mod agent;
 
 use std::{
     fmt::Write as _,
@@ -33,15 +35,22 @@ const DIM: Style = Style::new().dimmed();
 /// Subcommands of `infraagent audit`.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Recompute the hashes of a record, check its signature and its end
+    /// Recompute the hashes of a record, or of all records of an agent, and check signatures and ends
     #[command(after_long_help = "\
 Examples:
   infraagent audit verify run.agentrun.yaml
   infraagent audit verify run.agentrun.yaml --key audit.key.pub
   infraagent audit verify run.agentrun.json --key audit.key.pub --head 9f2c... -o json
   kubectl get agentrun web-watch-1 -o yaml | infraagent audit verify - --key audit.key.pub
+  infraagent audit verify --agent web-watch -n agents --key audit.key.pub
 
-Says:
+Says of all records of an agent (--agent), read from the cluster with your own rights:
+  content        every record is what its hashes were made of
+  order          each one names the end of the one before it
+  completeness   none is missing after the floor that retention signed, or from the first one on
+  signature      each is signed by the key, and so is the floor
+
+Says of one record:
   consistent   every hash of the chain, every seq and the head follow from the content
   authentic    and the head is signed by the key (--key)
   complete     and the record is closed and ends in the head that was reported (--head)
@@ -57,7 +66,13 @@ Exit status: 0 if everything that was checked holds, 1 if something does not, 2 
 #[derive(Debug, clap::Args)]
 pub struct Verify {
     /// The record: an AgentRun as YAML or JSON; - for standard input
-    file: PathBuf,
+    #[arg(required_unless_present = "agent", conflicts_with = "agent")]
+    file: Option<PathBuf>,
+    /// All records of this InfraAgent, on a cluster
+    #[arg(long, value_name = "NAME", conflicts_with = "head")]
+    agent: Option<String>,
+    #[command(flatten)]
+    place: agent::Where,
     /// The public key that must have signed it (PEM)
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -91,10 +106,14 @@ fn head(text: &str) -> Result<String, String> {
 }
 
 /// Runs the subcommand.
-pub fn main(command: Command) -> anyhow::Result<ExitCode> {
+pub async fn main(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Verify(Verify { file, key, head, output }) => {
+        Command::Verify(Verify { file, agent, place, key, head, output }) => {
             let key = key.map(|path| PublicKey::load(&path)).transpose()?;
+            if let Some(agent) = agent {
+                return agent::main(&agent, place, key, output).await;
+            }
+            let file = file.unwrap_or_else(|| PathBuf::from("-"));
             let document = read(&file)?;
             let report = verify(&document, key.as_ref(), head.as_deref());
             match output {
@@ -135,7 +154,7 @@ fn as_json(run: &AgentRun, report: &Report) -> serde_json::Value {
 }
 
 fn text(file: &Path, run: &AgentRun, report: &Report) -> String {
-    let Report { entries, open: _, closed: _, head, consistent, authentic, complete, first_bad: _, never_checked } = report;
+    let Report { entries, open: _, closed: _, head, consistent: _, authentic: _, complete: _, first_bad: _, never_checked } = report;
     let phase = run.status.as_ref().and_then(|status| status.phase);
     let name = run.metadata.name.as_deref().unwrap_or("?");
     let namespace = run.metadata.namespace.as_deref().unwrap_or("?");
@@ -151,6 +170,19 @@ fn text(file: &Path, run: &AgentRun, report: &Report) -> String {
         line("head", head);
     }
     out.push('\n');
+    out.push_str(&answers(report));
+    let _ = write!(out, "\n{DIM}never checked here:");
+    for what in never_checked {
+        let _ = write!(out, "\n  {what}");
+    }
+    let _ = write!(out, "{DIM:#}");
+    out
+}
+
+/// The three answers, a line for each.
+pub(super) fn answers(report: &Report) -> String {
+    let Report { entries: _, open: _, closed: _, head: _, consistent, authentic, complete, first_bad: _, never_checked: _ } = report;
+    let mut out = String::new();
     for (word, answer) in [("consistent", consistent), ("authentic", authentic), ("complete", complete)] {
         let (style, sign, verdict, why) = match answer {
             Answer::Yes(why) => (GREEN, "✔", word.to_owned(), why),
@@ -160,11 +192,6 @@ fn text(file: &Path, run: &AgentRun, report: &Report) -> String {
         let not_checked = if matches!(answer, Answer::NotChecked(_)) { "not checked: " } else { "" };
         let _ = writeln!(out, "{style}{sign} {verdict:<16}{style:#} {not_checked}{}", escape_terminal(why));
     }
-    let _ = write!(out, "\n{DIM}never checked here:");
-    for what in never_checked {
-        let _ = write!(out, "\n  {what}");
-    }
-    let _ = write!(out, "{DIM:#}");
     out
 }
 

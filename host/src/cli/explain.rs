@@ -2,16 +2,16 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 
-use comfy_table::{ContentArrangement, Table, presets};
+use infraagent_api::AgentRun;
 use jiff::Timestamp;
-use kube::{
-    Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
 
-use super::run::Output;
+use super::{
+    cluster::{Cluster, Flags},
+    output::{self, Output},
+    paint::clean,
+    table::Columns,
+};
 use crate::{
-    audit::escape_terminal,
     run::{
         dereference::cluster::{Governing, Reader},
         explain::{self, Explanation},
@@ -25,6 +25,8 @@ use crate::{
 pub enum Command {
     /// What an agent may do, and which field of which document makes it so
     Agent(Agent),
+    /// The same for the agent of a run
+    Run(Run),
 }
 
 /// Arguments of `infraagent explain agent`.
@@ -38,34 +40,55 @@ It reads what a run would read, with your own rights; nothing is run and nothing
 pub struct Agent {
     /// Name of the InfraAgent
     name: String,
-    /// Its namespace [default: that of the context]
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
-    /// Kubeconfig of the cluster [default: $KUBECONFIG, else ~/.kube/config]
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig [default: its current one]
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
     /// Folder of the components that the operator has as bundled skills
     #[arg(long, value_name = "DIR")]
     bundled_skills: Option<PathBuf>,
     /// Print the complete explanation in this format
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Output>,
+    #[command(flatten)]
+    cluster: Flags,
+}
+
+/// Arguments of `infraagent explain run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  infraagent explain run forge-1a2b3c4d-5678 -n agents
+
+It explains the agent of the run as its documents are now. What was decided in the run: `infraagent why-blocked RUN`.")]
+pub struct Run {
+    /// Name of the AgentRun
+    name: String,
+    /// Folder of the components that the operator has as bundled skills
+    #[arg(long, value_name = "DIR")]
+    bundled_skills: Option<PathBuf>,
+    /// Print the complete explanation in this format
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Output>,
+    #[command(flatten)]
+    cluster: Flags,
 }
 
 /// Explains.
 pub async fn main(command: Command) -> anyhow::Result<ExitCode> {
-    let Command::Agent(Agent { name, namespace, kubeconfig, context, bundled_skills, output }) = command;
-    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    let config = match kubeconfig {
-        Some(path) => Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?,
-        None => Config::from_kubeconfig(&options).await?,
-    };
-    let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-    let client = kube::Client::try_from(config)?;
-    let reader = Reader::new(client.clone(), &namespace, &name);
+    match command {
+        Command::Agent(Agent { name, bundled_skills, output, cluster }) => {
+            agent(&Cluster::connect(&cluster).await?, &name, bundled_skills, output).await
+        }
+        Command::Run(Run { name, bundled_skills, output, cluster }) => {
+            let cluster = Cluster::connect(&cluster).await?;
+            let run = cluster.get::<AgentRun>(&name).await?;
+            agent(&cluster, &run.spec.agent_ref, bundled_skills, output).await
+        }
+    }
+}
+
+async fn agent(cluster: &Cluster, name: &str, bundled_skills: Option<PathBuf>, output: Option<Output>) -> anyhow::Result<ExitCode> {
+    // First by itself: who misspells it is told what there is.
+    cluster.get::<infraagent_api::InfraAgent>(name).await?;
+    let (client, namespace) = (cluster.client.clone(), cluster.namespace.clone());
+    let reader = Reader::new(client.clone(), &namespace, name);
     let (Governing { agent, environment, policies }, models) = tokio::try_join!(reader.governing(), reader.models())?;
     let sources = Sources::new(bundled_skills, client);
     let (mut skills, mut missing) = (Vec::new(), BTreeMap::new());
@@ -85,36 +108,29 @@ pub async fn main(command: Command) -> anyhow::Result<ExitCode> {
         policies: policies.to_vec(),
         skills,
         cluster: String::new(),
-        run: RunIdentity { name: String::new(), uid: String::new() },
+        run: RunIdentity { name: String::new(), uid: String::new(), input: None },
     };
     let run = validate::validate(inputs);
     let explanation = explain::explain(&agent, &policies, run.as_ref(), &missing, Timestamp::now());
     match output {
-        Some(Output::Json) => anstream::println!("{}", serde_json::to_string_pretty(&explanation)?),
-        Some(Output::Yaml) => anstream::print!("{}", serde_saphyr::to_string(&explanation)?),
-        None => anstream::println!("{}", shown(&explanation)),
+        Some(output) => output::data(&explanation, output)?,
+        None => output::text(&shown(&explanation))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn shown(Explanation { agent, bounds, actions, notes }: &Explanation) -> String {
-    let table = |header: &[&str]| {
-        let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_header(header);
-        table
-    };
-    let clean = |text: &str| escape_terminal(text).into_owned();
-    let mut said = table(&["BOUND", "HOLDS", "FROM", "INSTEAD OF"]);
+    let mut said = Columns::fitting(&["BOUND", "HOLDS", "FROM", "INSTEAD OF"]);
     for bound in bounds {
-        said.add_row([&bound.what, &bound.holds, &bound.from, &bound.instead_of.join("; ")].map(|text| clean(text)));
+        said.row([&bound.what, &bound.holds, &bound.from, &bound.instead_of.join("; ")]);
     }
-    let mut text = format!("InfraAgent {}\n\n{said}\n", clean(agent));
+    let mut text = format!("InfraAgent {}\n\n{}", clean(agent), said.text());
     if !actions.is_empty() {
-        let mut done = table(&["SKILL", "TOOL", "ACTION", "TIER", "VERDICT", "BECAUSE"]);
+        let mut done = Columns::fitting(&["SKILL", "TOOL", "ACTION", "TIER", "VERDICT", "BECAUSE"]);
         for action in actions {
-            done.add_row([&action.skill, &action.tool, &action.action, &action.tier, action.verdict, &action.because].map(clean));
+            done.row([&action.skill, &action.tool, &action.action, &action.tier, action.verdict, &action.because]);
         }
-        text.push_str(&format!("\n{done}\n"));
+        text.push_str(&format!("\n{}", done.text()));
     }
     if !notes.is_empty() {
         text.push_str("\nNotes:\n");
@@ -122,5 +138,5 @@ fn shown(Explanation { agent, bounds, actions, notes }: &Explanation) -> String 
             text.push_str(&format!("  - {}\n", clean(note)));
         }
     }
-    text.trim_end().to_owned()
+    text
 }

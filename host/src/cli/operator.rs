@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     compile::{CompileLimits, Compiler, Flags},
-    operator::{self, Operator, Settings, Timings, keys},
+    operator::{self, Hourly, Operator, Retention, Settings, Timings, keys},
     run::{connection::Connection, workshop::Workshop},
     skill::{cache::Cache, source::Sources},
     telemetry::{
@@ -63,6 +63,30 @@ pub struct Args {
     /// Most runs at a time in the whole cluster
     #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..), env = "INFRAAGENT_MAX_CONCURRENT_RUNS")]
     max_concurrent_runs: u32,
+    /// Most runs that may begin per hour in the whole cluster
+    #[arg(long, value_name = "NUMBER", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..), env = "INFRAAGENT_MAX_RUNS_PER_HOUR_CLUSTER")]
+    max_runs_per_hour_cluster: u32,
+    /// Most runs of one agent that may begin per hour
+    #[arg(long, value_name = "NUMBER", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..), env = "INFRAAGENT_MAX_RUNS_PER_HOUR_PER_AGENT")]
+    max_runs_per_hour_per_agent: u32,
+    /// How many more runs webhooks and Events may begin per hour
+    #[arg(long, value_name = "NUMBER", default_value_t = 3, env = "INFRAAGENT_BURST_ALLOWANCE")]
+    burst_allowance: u32,
+    /// How long after its end a record stays; 0s: for ever
+    #[arg(long, value_name = "DURATION", default_value = "168h", value_parser = duration, env = "INFRAAGENT_RETENTION_TTL")]
+    retention_ttl: Duration,
+    /// Between two looks for records that are to go
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration, env = "INFRAAGENT_RETENTION_SCAN_INTERVAL")]
+    retention_scan_interval: Duration,
+    /// Most records that are removed at a time
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), env = "INFRAAGENT_RETENTION_MAX_DELETE_BATCH")]
+    retention_max_delete_batch: u32,
+    /// So many of the newest records of each agent stay, however old they are
+    #[arg(long, value_name = "NUMBER", default_value_t = 5, env = "INFRAAGENT_RETENTION_PRESERVE_MIN_PER_AGENT")]
+    retention_preserve_min_per_agent: u32,
+    /// What all records together may take in MiB before the oldest go earlier; 0: anything
+    #[arg(long, value_name = "NUMBER", default_value_t = 512, env = "INFRAAGENT_RETENTION_MAX_MEBIBYTES")]
+    retention_max_mebibytes: u32,
     /// How long a replica or leader may be silent until others take its place
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, env = "INFRAAGENT_LEASE_DURATION")]
     lease_duration: Duration,
@@ -105,6 +129,14 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         identity,
         bundled_skills,
         max_concurrent_runs,
+        max_runs_per_hour_cluster,
+        max_runs_per_hour_per_agent,
+        burst_allowance,
+        retention_ttl,
+        retention_scan_interval,
+        retention_max_delete_batch,
+        retention_preserve_min_per_agent,
+        retention_max_mebibytes,
         lease_duration,
         effect_timeout,
         drain_timeout,
@@ -156,10 +188,25 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         Some(_) => bail!("--identity must not be empty"),
         None => machine(),
     };
+    let number = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let settings = Settings {
         identity,
         namespaces: watch_namespaces,
-        max_concurrent: usize::try_from(max_concurrent_runs).unwrap_or(usize::MAX),
+        max_concurrent: number(max_concurrent_runs),
+        hourly: Hourly {
+            cluster: number(max_runs_per_hour_cluster),
+            per_agent: number(max_runs_per_hour_per_agent),
+            burst: number(burst_allowance),
+            ..Hourly::default()
+        },
+        retention: Retention {
+            ttl: retention_ttl,
+            // Less would be a busy loop.
+            scan_interval: retention_scan_interval.max(Duration::from_secs(1)),
+            batch: number(retention_max_delete_batch),
+            keep: number(retention_preserve_min_per_agent),
+            bytes: u64::from(retention_max_mebibytes) << 20,
+        },
         retry_pause,
         timings,
     };

@@ -7,11 +7,9 @@ mod endpoints;
 mod interrupt;
 mod model;
 mod prepare;
-pub mod timeline;
 
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -19,12 +17,13 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::ArgGroup;
-use infraagent_api::{AgentRun, run::RunPhase};
+use infraagent_api::run::RunPhase;
 use tracing::Instrument as _;
 
 use self::{interrupt::Interrupt, prepare::World};
+use super::output::{self, Output};
 use crate::{
-    audit::{Journal, Redactor, escape_terminal, escape_terminal_lines},
+    audit::{Journal, Redactor, escape_terminal},
     broker::{cooldown::Cooldowns, executor::Executor, fence::Fence, state::State},
     compile::{CompileLimits, Compiler, Flags},
     llm::Provider,
@@ -106,15 +105,6 @@ pub struct Args {
     /// Print the complete AgentRun to standard output; the timeline goes to standard error
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Output>,
-}
-
-/// How the AgentRun is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// JSON
-    Json,
-    /// YAML
-    Yaml,
 }
 
 /// Everything that a run needs besides its tools.
@@ -245,21 +235,11 @@ async fn conduct<T: Tools>(prepared: Prepared, tools: &T, interrupt: Interrupt, 
     telling.report(&conclusion.clone(), report(conclusion)).await?;
     match output {
         None => anstream::println!("  record: {}", escape_terminal(&record)),
-        Some(output) => print(&journal.document().await, output)?,
+        Some(output) => output::data(&journal.document().await, output)?,
     }
     Ok(match phase {
         RunPhase::Succeeded | RunPhase::Escalated => ExitCode::SUCCESS,
         RunPhase::Blocked => ExitCode::from(3),
         RunPhase::Failed | RunPhase::Pending | RunPhase::Running => ExitCode::from(1),
     })
-}
-
-fn print(run: &AgentRun, output: Output) -> anyhow::Result<()> {
-    let text = match output {
-        Output::Json => serde_json::to_string_pretty(run)? + "\n",
-        Output::Yaml => serde_saphyr::to_string(run)?,
-    };
-    // Both formats keep what a program reads as it is; on a terminal nothing of the world is active.
-    let text = if std::io::stdout().is_terminal() { escape_terminal_lines(&text) } else { text.into() };
-    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }

@@ -112,7 +112,7 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
                 policies,
                 skills,
                 cluster: cluster.to_owned(),
-                run: RunIdentity { name: String::new(), uid: String::new() },
+                run: RunIdentity { name: String::new(), uid: String::new(), input: None },
             };
             match validate::validate(inputs) {
                 Err(invalid) => {
@@ -151,12 +151,7 @@ pub(super) fn assess(agent: &InfraAgent, references: References, cluster: &str, 
     let ready = match (&obstacle, &paused) {
         (Some(Obstacle { reason, message }), _) => say("Ready", Holds::No, reason, message.clone()),
         (None, Some(why)) => say("Ready", Holds::Yes, "Paused", why.clone()),
-        (None, None) => say(
-            "Ready",
-            Holds::Yes,
-            "Ready",
-            "runs can start when they are ordered (infraagent.io/run-now, or an AgentRun); schedules are not followed yet".to_owned(),
-        ),
+        (None, None) => say("Ready", Holds::Yes, "Ready", "runs can start, by the schedule and when they are ordered".to_owned()),
     };
     let mut conditions = vec![accepted, ready];
     conditions.extend(standing);

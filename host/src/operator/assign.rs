@@ -4,12 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use infraagent_api::{
     AgentRun, InfraAgent,
+    agent::ConcurrencyPolicy,
     run::{RECORD_VERSION, RunPhase},
 };
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::{CANCEL, close::Verdict};
+use super::{close::Verdict, ordered_stop, orders};
+use crate::{run::stop::Stop, schedule::Schedule};
 
 /// How long a run without a due time may wait.
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(600);
@@ -27,8 +29,17 @@ pub(super) enum Next {
 
 /// The waiting runs of an agent, each with how long it has waited, oldest first; what is to be done with each. At most one begins, and none while the agent is busy
 /// with another.
-pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<(Arc<AgentRun>, Duration)>, busy: bool, retry_pause: Duration) -> Vec<Next> {
+///
+/// A run of a tick gives way to the run of a later one: its deadline is over then, if the agent sets no other.
+pub(super) fn next(
+    agent: &InfraAgent,
+    schedule: Option<&Schedule>,
+    mut waiting: Vec<(Arc<AgentRun>, Duration)>,
+    busy: bool,
+    retry_pause: Duration,
+) -> Vec<Next> {
     waiting.sort_by_key(|(run, _)| (created(run), run.name_any()));
+    let latest = waiting.iter().filter_map(|(run, _)| orders::tick(run)).max();
     let mut begins = busy;
     let mut all = Vec::new();
     for (run, waited) in waiting {
@@ -37,9 +48,15 @@ pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<(Arc<AgentRun>, Duration
             continue;
         }
         let pause = backoff(&run, retry_pause);
-        let deadline = agent.spec.starting_deadline.as_ref().map_or(WITHOUT_DEADLINE, |deadline| deadline.as_std()).max(pause);
-        if run.annotations().get(CANCEL).is_some_and(|value| value == "true") {
-            all.push(Next::End(run, Verdict::new("Cancelled", "cancelled by the annotation infraagent.io/cancel before it began")));
+        let tick = orders::tick(&run);
+        let deadline = deadline(agent, schedule, tick).max(pause);
+        let is_followed = tick.is_some() && tick < latest;
+        if let Some(stop) = ordered_stop(&run) {
+            all.push(Next::End(run, Verdict::new(stop.reason(), format!("{stop} before it began"))));
+        } else if is_followed && agent.spec.concurrency_policy == ConcurrencyPolicy::Replace {
+            all.push(Next::End(run, Verdict::new(Stop::Replaced.reason(), format!("{} before it began", Stop::Replaced))));
+        } else if is_followed && agent.spec.starting_deadline.is_none() {
+            all.push(Next::End(run, overdue("until the agent was due again")));
         } else if run.spec.agent_uid.as_ref().is_some_and(|uid| agent.metadata.uid.as_ref() != Some(uid)) {
             all.push(Next::End(
                 run,
@@ -48,7 +65,7 @@ pub(super) fn next(agent: &InfraAgent, mut waiting: Vec<(Arc<AgentRun>, Duration
         } else if waited < pause {
             all.push(Next::Wait(run, pause.saturating_sub(waited), "BackOff"));
         } else if waited >= deadline && waited > pause {
-            all.push(Next::End(run, overdue(agent)));
+            all.push(Next::End(run, overdue(&infraagent_api::GoDuration::from(deadline).to_string())));
         } else if !begins {
             begins = true;
             all.push(Next::Begin(run));
@@ -67,8 +84,13 @@ fn backoff(run: &AgentRun, pause: Duration) -> Duration {
     }
 }
 
-fn overdue(agent: &InfraAgent) -> Verdict {
-    let deadline = agent.spec.starting_deadline.as_ref().map_or_else(|| "10m".to_owned(), ToString::to_string);
+/// How long a run may wait: as the agent says, else until it is due again.
+fn deadline(agent: &InfraAgent, schedule: Option<&Schedule>, tick: Option<Timestamp>) -> Duration {
+    let set = agent.spec.starting_deadline.as_ref().map(infraagent_api::GoDuration::as_std);
+    set.or_else(|| schedule?.lasts(tick?)).unwrap_or(WITHOUT_DEADLINE)
+}
+
+fn overdue(deadline: &str) -> Verdict {
     Verdict::new(
         "RateLimited",
         format!("it could not begin within its starting deadline ({deadline}); the condition Assigned says what it waited for"),
@@ -92,6 +114,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::operator::{CANCEL, REPLACED, orders::TICK};
 
     fn agent(spec: Value) -> InfraAgent {
         let mut whole = json!({ "description": "d", "schedule": { "interval": "1h" }, "skills": [{ "name": "s" }], "environmentRef": "e" });
@@ -128,7 +151,8 @@ mod tests {
         };
         let waited = |run: &Arc<AgentRun>| Duration::try_from(at(now).duration_since(created(run))).unwrap();
         let runs = runs.into_iter().map(|run| (Arc::clone(&run), waited(&run))).collect();
-        next(agent, runs, busy, Duration::from_secs(10)).into_iter().map(shown).collect()
+        let schedule = Schedule::of(agent).unwrap();
+        next(agent, schedule.as_ref(), runs, busy, Duration::from_secs(10)).into_iter().map(shown).collect()
     }
 
     #[test]
@@ -156,6 +180,23 @@ mod tests {
         assert_eq!(told(&late, vec![cancelled, not], 3), ["end c Cancelled", "begin n"]);
         let foreign = run("f", 1, json!({ "agentUid": "other" }), json!({}));
         assert_eq!(told(&late, vec![foreign, run("o", 2, json!({ "agentUid": "u" }), json!({}))], 3), ["end f AgentReplaced", "begin o"]);
+    }
+
+    #[test]
+    fn a_scheduled_run_waits_until_the_agent_is_due_again_and_gives_way_to_the_next() {
+        let of_tick =
+            |name: &str, second: i64| run(name, second + 1, json!({ "trigger": "scheduled" }), json!({ TICK: at(second).to_string() }));
+        let hourly = json!({ "schedule": { "cron": "0 * * * *" } });
+        assert_eq!(told(&agent(hourly.clone()), vec![of_tick("a", 3600)], 3601 + 3599), ["begin a"]);
+        assert_eq!(told(&agent(hourly.clone()), vec![of_tick("a", 3600)], 3601 + 3601), ["end a RateLimited"]);
+        let both = || vec![of_tick("a", 3600), of_tick("b", 7200), run("m", 7000, json!({}), json!({}))];
+        assert_eq!(told_while(true, &agent(hourly), both(), 7202), ["end a RateLimited", "wait m 398 AgentBusy", "wait b 3599 AgentBusy"]);
+        let patient = json!({ "schedule": { "cron": "0 * * * *" }, "startingDeadline": "3h" });
+        assert_eq!(told(&agent(patient), both(), 7202), ["begin a", "wait m 10598 AgentBusy", "wait b 10799 AgentBusy"]);
+        let replaces = json!({ "schedule": { "cron": "0 * * * *" }, "startingDeadline": "3h", "concurrencyPolicy": "Replace" });
+        assert_eq!(told(&agent(replaces), both(), 7202), ["end a Replaced", "begin m", "wait b 10799 AgentBusy"]);
+        let replaced = run("r", 1, json!({}), json!({ CANCEL: REPLACED }));
+        assert_eq!(told(&agent(json!({})), vec![replaced], 2), ["end r Replaced"]);
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl Maker {
         }
         let (environment, policies) = (Arc::unwrap_or_clone(environment), Arc::unwrap_or_clone(policies));
         let (models, skills, cluster) = (self.models.to_vec(), self.skills.clone(), self.cluster.clone());
-        let inputs = Inputs { agent, environment, models, policies, skills, cluster, run: RunIdentity { name, uid } };
+        let run = RunIdentity { name, uid, input: spec.input.clone() };
+        let inputs = Inputs { agent, environment, models, policies, skills, cluster, run };
         let run = validate::validate(inputs).map_err(|error| error.to_string())?;
         match &spec.model_used {
             Some(model) if *model != run.model.id() => Err(format!(

@@ -32,13 +32,13 @@ use crate::{
 };
 
 /// The label of Leases by what they are for.
-pub(super) const LABEL: &str = "infraagent.io/lease";
+pub(crate) const LABEL: &str = "infraagent.io/lease";
 /// The value of the label of a replica's Lease.
-pub(super) const REPLICA: &str = "replica";
+pub(crate) const REPLICA: &str = "replica";
 /// The newest layout of a record that the replica knows.
-pub(super) const RECORD: &str = "infraagent.io/record-version";
+pub(crate) const RECORD: &str = "infraagent.io/record-version";
 /// The replica takes no more runs.
-pub(super) const DRAINING: &str = "infraagent.io/draining";
+pub(crate) const DRAINING: &str = "infraagent.io/draining";
 
 /// Name and uid of a replica's Lease: who holds a run.
 #[derive(Debug, Clone, PartialEq, Eq)]

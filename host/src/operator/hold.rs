@@ -22,11 +22,11 @@ use tokio::{
 };
 
 use super::{
-    CANCEL, NOT_OVER, Operator,
+    NOT_OVER, Operator,
     close::{self, Verdict},
     execution,
     heartbeat::LeaseRef,
-    names,
+    names, ordered_stop,
     series::AgentKey,
 };
 use crate::{audit, broker::fence::Tenure, run::stop::Stop};
@@ -75,12 +75,20 @@ impl Holder {
         let mut changes = watcher(api, config).default_backoff().modify(|run| run.metadata.managed_fields = None).boxed();
         // Before that it does not know what was assigned to it.
         let listed = self.operator.health.gate("runs");
+        let mut found = HashSet::new();
         loop {
             match changes.try_next().await {
-                Ok(Some(watcher::Event::Apply(run) | watcher::Event::InitApply(run))) => self.look(run),
+                Ok(Some(watcher::Event::Apply(run))) => self.look(run),
                 Ok(Some(watcher::Event::Delete(run))) => self.gone(&run),
-                Ok(Some(watcher::Event::Init)) => {}
-                Ok(Some(watcher::Event::InitDone)) => listed.open(),
+                Ok(Some(watcher::Event::Init)) => found.clear(),
+                Ok(Some(watcher::Event::InitApply(run))) => {
+                    found.insert(names(&run).2);
+                    self.look(run);
+                }
+                Ok(Some(watcher::Event::InitDone)) => {
+                    self.only(&found);
+                    listed.open();
+                }
                 Ok(None) => return,
                 Err(error) => tracing::warn!(%error, "runs cannot be watched"),
             }
@@ -118,13 +126,13 @@ impl Holder {
         let status = run.status.as_ref();
         let holds = status.and_then(|status| status.holder.as_ref()).is_some_and(|holder| holder.uid == self.lease.uid);
         if !holds {
-            return;
+            return self.gone(&run);
         }
-        let cancelled = run.annotations().get(CANCEL).is_some_and(|value| value == "true");
+        let ordered = ordered_stop(&run);
         let mut runs = self.lock();
         if let Some(active) = runs.active.get(&uid) {
-            if cancelled {
-                active.stop.send_if_modified(|stop| stop.is_none() && stop.replace(Stop::Cancelled).is_none());
+            if ordered.is_some() {
+                active.stop.send_if_modified(|stop| stop.is_none() && std::mem::replace(stop, ordered).is_none());
             }
             return;
         }
@@ -133,7 +141,7 @@ impl Holder {
         if runs.closed || phase != RunPhase::Pending || run.spec.record_version > RECORD_VERSION {
             return;
         }
-        let (stop, stopped) = watch::channel(cancelled.then_some(Stop::Cancelled));
+        let (stop, stopped) = watch::channel(ordered);
         let holder = Arc::clone(self);
         let agent = (namespace.clone(), run.spec.agent_ref.clone());
         let key = uid.clone();
@@ -170,7 +178,15 @@ impl Holder {
         self.lock().gone.remove(agent);
     }
 
-    /// A run whose record is closed, or that has no object any more, ends here, and what it does next is refused for want of a record. Whoever ended it knows why.
+    /// These are all runs that are not over: what was closed while nothing could be watched is gone.
+    fn only(&self, found: &HashSet<String>) {
+        for (_, active) in self.lock().active.iter().filter(|(uid, _)| !found.contains(*uid)) {
+            active.stop.send_replace(Some(Stop::Lost));
+        }
+    }
+
+    /// A run whose record is closed, that has no object any more or another holder, ends here, and what it does next is refused for want of a record. Whoever ended
+    /// it knows why.
     fn gone(&self, run: &AgentRun) {
         if let Some(active) = self.lock().active.get(&names(run).2) {
             active.stop.send_replace(Some(Stop::Lost));

@@ -12,7 +12,8 @@ use crate::{audit::AuditKey, skill::cache::Key};
 /// Name of the Secret.
 pub const SECRET: &str = "infraagent-keys";
 const AUDIT: &str = "audit.key";
-const PUBLIC: &str = "audit.pub";
+/// The public key, in PEM, in the Secret.
+pub const PUBLIC: &str = "audit.pub";
 const CACHE: &str = "cache.key";
 
 /// The keys of an installation.

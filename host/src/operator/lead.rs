@@ -25,10 +25,13 @@ use tokio::{sync::mpsc, task::JoinSet};
 use super::{
     NOT_OVER, Operator,
     account::Accounts,
+    conditions::said,
     heads::Heads,
     heartbeat::{LABEL, LeaseRef, REPLICA},
+    rates::Rates,
     reconcile,
     replicas::Replicas,
+    retention,
     slots::Slots,
     spending::{Spending, Spent},
     statuses::{self, Dirty},
@@ -44,6 +47,7 @@ pub(super) struct Leader {
     pub(super) caches: Caches,
     pub(super) replicas: Replicas,
     pub(super) slots: Slots,
+    pub(super) rates: Rates,
     pub(super) accounts: Accounts,
     pub(super) spending: Spending,
     pub(super) waiting: Waiting,
@@ -105,10 +109,18 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         let tokens = u64::try_from(agent.spec.model.token_budget).unwrap_or(0);
         Some((uid, agent.namespace().unwrap_or_default(), Spent { tokens, nanos: 0 }))
     });
+    let rates = loop {
+        match Rates::load(&operator).await {
+            Ok(rates) => break rates,
+            Err(error) => tracing::warn!(error = said(&error), "what began within the last hour cannot be counted yet: nothing begins"),
+        }
+        tokio::time::sleep(operator.settings.timings.renewal()).await;
+    };
     let reporter = Reporter { controller: "infraagent".to_owned(), instance: Some(operator.settings.identity.clone()) };
     let leader = Arc::new(Leader {
         replicas: Replicas::new(own, operator.settings.timings),
         slots: Slots::new(operator.settings.max_concurrent, active.collect::<Vec<_>>()),
+        rates,
         accounts: Accounts::default(),
         spending: Spending::default(),
         heads: Heads::default(),
@@ -122,6 +134,8 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
     tasks.spawn(watch_leases(Arc::clone(&leader)));
     tasks.spawn(statuses::keep(Arc::clone(&leader), dirtied));
     tasks.spawn(reconcile::orphans(Arc::clone(&leader)));
+    tasks.spawn(reconcile::follow_clock(Arc::clone(&leader)));
+    tasks.spawn(retention::keep_to_it(Arc::clone(&leader)));
     let queue = stream::poll_fn(move |context| woken.poll_recv(context)).map(Ok::<_, watcher::Error>);
     let reconciled = applier(
         reconcile::reconcile,
@@ -311,7 +325,7 @@ pub(super) fn holder(run: &AgentRun) -> Option<&str> {
 
 impl Leader {
     /// Has every agent looked at.
-    fn wake_everybody(&self) {
+    pub(super) fn wake_everybody(&self) {
         for agent in self.caches.agents(|_| true) {
             let _ = self.wake.send(agent);
         }

@@ -12,7 +12,7 @@ use tokio::{sync::watch, time::timeout};
 use super::{Operator, conditions::said, heartbeat::LeaseRef, lead};
 
 /// Name of the Lease that says who leads.
-pub(super) const NAME: &str = "infraagent-leader";
+pub(crate) const NAME: &str = "infraagent-leader";
 
 /// What is known of the Lease of another leader.
 struct Rival {

@@ -1,12 +1,15 @@
-//! One look at one agent: what is over is settled, what is lost is closed, what was ordered is made a run, what waits is assigned, and all of it is said in the
-//! agent's status. Every write bears the version that the decision was made on; a conflict means to look again.
+//! One look at one agent: what is over is settled, what is lost is closed, what was ordered or is due is made a run, what waits is assigned, and all of it is said
+//! in the agent's status. Every write bears the version that the decision was made on; a conflict means to look again.
+
+mod begin;
+mod due;
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use infraagent_api::{
-    AgentRun, AgentRunSpec, InfraAgent, LABEL_AGENT, ObjectMeta,
-    agent::{AgentPhase, InfraAgentStatus, ReportRule, RunRef},
-    run::{AgentRunStatus, Holder, RECORD_VERSION, RunPhase, RunTrigger},
+    AgentRun, InfraAgent, Time,
+    agent::{AgentPhase, InfraAgentStatus, ReportRule},
+    run::{AgentRunStatus, Holder, RECORD_VERSION, RunPhase},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::{
@@ -21,27 +24,28 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    MANAGER, RUN_NOW,
-    assess::{self, Assessment, Obstacle, References},
+    RUN_NOW,
+    assess::{self, Assessment, References},
     assign::{self, Next},
     close::{self, Verdict},
     conditions::{self, Holds, condition, merge, said},
     heads,
     lead::Leader,
-    spending,
+    orders::Order,
 };
 use crate::{
     audit,
     run::{dereference::cluster::selects, validate::SERVICE_ACCOUNT_PREFIX},
+    schedule::{Due, Schedule},
     telemetry::metrics::operator::Controller,
 };
+
+pub(super) use self::due::follow_clock;
 
 /// When something that nobody announces may have changed.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// How old what is known of a skill may be. A run looks anew before it begins.
 const SKILLS_BELIEVED: Duration = Duration::from_secs(60);
-/// A run that waits for its turn in the cluster is told so from this time on: in a queue that moves, each word would cost a write for nothing.
-const TOLD_AFTER: Duration = Duration::from_secs(5);
 /// What a run waits for, in its status.
 const ASSIGNED: &str = "Assigned";
 
@@ -100,27 +104,40 @@ struct Look<'a> {
     now: Timestamp,
     /// When to look again at the latest.
     again: Option<Duration>,
+    /// When the agent runs by itself.
+    schedule: Option<Schedule>,
+    /// For what time it waits, as its status says.
+    awaits: Option<Timestamp>,
+    /// The same, exactly.
+    next: Option<Due>,
 }
 
 impl<'a> Look<'a> {
     fn new(agent: &InfraAgent, leader: &'a Leader) -> Self {
         let (namespace, name) = (agent.namespace().unwrap_or_default(), agent.name_any());
-        Self { leader, agent: agent.clone(), namespace, name, now: leader.operator.clock.now(), again: None }
+        let awaits = agent.status.as_ref().and_then(|status| status.next_run_time.as_ref()).map(|time| time.0);
+        let (now, schedule) = (leader.operator.clock.now(), due::schedule(agent));
+        Self { leader, agent: agent.clone(), namespace, name, now, again: None, schedule, awaits, next: None }
     }
 
     async fn go(mut self) -> Result<Action, Error> {
         self.take_orders().await?;
         let assessment = self.assess().await;
         self.settle_active(resting(&assessment)).await?;
+        self.follow_schedule(&assessment).await?;
         self.assign_next(&assessment).await?;
         let mut status = self.status();
         self.say(&mut status, assessment).await;
         self.write(status).await?;
+        if let Some(wait) = self.until_due() {
+            self.look_again(wait);
+        }
         Ok(self.again.map_or_else(Action::await_change, Action::requeue))
     }
 
+    /// Its status as it was written last, with the time that it waits for now.
     fn status(&self) -> InfraAgentStatus {
-        self.agent.status.clone().unwrap_or_default()
+        InfraAgentStatus { next_run_time: self.awaits.map(Time), ..self.agent.status.clone().unwrap_or_default() }
     }
 
     fn look_again(&mut self, within: Duration) {
@@ -146,44 +163,11 @@ impl<'a> Look<'a> {
             return Ok(());
         }
         let version = self.agent.resource_version().unwrap_or_default();
-        let name = format!("{}-{}-{version}", stem(&self.name), uid8(&self.agent));
-        self.create(&name, self.ordered(RunTrigger::Manual)).await?;
+        Order::now(&self.agent).place(&self.leader.operator.connection.client).await?;
         let patch = json!({ "metadata": { "resourceVersion": version, "annotations": { RUN_NOW: null } } });
         let changed = self.agents().patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
         self.agent = changed;
         Ok(())
-    }
-
-    /// A run of this agent. One of this name that exists is the same order.
-    async fn create(&self, name: &str, spec: AgentRunSpec) -> Result<(), Error> {
-        let metadata = ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: Some(self.namespace.clone()),
-            labels: Some([(LABEL_AGENT.to_owned(), stem(&self.name))].into()),
-            ..ObjectMeta::default()
-        };
-        let parameters = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        match self.runs().create(&parameters, &AgentRun { metadata, spec, status: None }).await {
-            Ok(_) => Ok(()),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// What a run of the agent is, as the agent is now.
-    fn ordered(&self, trigger: RunTrigger) -> AgentRunSpec {
-        AgentRunSpec {
-            agent_ref: self.name.clone(),
-            agent_uid: self.agent.metadata.uid.clone(),
-            environment_ref: self.agent.spec.environment_ref.clone(),
-            trigger,
-            model_used: None,
-            mode: self.agent.spec.mode,
-            retry_of: None,
-            attempt: 1,
-            approval_ref: None,
-            record_version: RECORD_VERSION,
-        }
     }
 
     async fn assess(&mut self) -> Assessment {
@@ -299,11 +283,8 @@ impl<'a> Look<'a> {
         if !passes(record) || i64::from(run.spec.attempt) >= attempts || self.agent.spec.paused {
             return Ok(());
         }
-        let first = run.spec.retry_of.clone().unwrap_or_else(|| run.name_any());
-        let attempt = run.spec.attempt.saturating_add(1);
-        // The same order again: a rehearsal stays one, whatever the agent does by itself.
-        let spec = AgentRunSpec { retry_of: Some(first.clone()), attempt, record_version: RECORD_VERSION, ..run.spec.clone() };
-        self.create(&format!("{first}-r{attempt}"), spec).await
+        Order::again(run).place(&self.leader.operator.connection.client).await?;
+        Ok(())
     }
 
     /// Assigns the run that is next if the agent is free, and says of the others what they wait for.
@@ -318,7 +299,7 @@ impl<'a> Look<'a> {
         });
         let (pause, elapsed) = (self.leader.operator.settings.retry_pause, self.leader.operator.clock.elapsed());
         let waiting = of_agent.into_iter().map(|run| (Arc::clone(&run), self.leader.waiting.waited(&run, elapsed))).collect();
-        for next in assign::next(&self.agent, waiting, active.is_some(), pause) {
+        for next in assign::next(&self.agent, self.schedule.as_ref(), waiting, active.is_some(), pause) {
             match next {
                 Next::End(run, verdict) => {
                     let uid = run.uid().unwrap_or_default();
@@ -328,69 +309,12 @@ impl<'a> Look<'a> {
                 }
                 Next::Wait(run, left, why) => {
                     self.look_again(left.max(Duration::from_millis(50)));
-                    self.waits(&run, why, "it is not its turn yet").await?;
+                    self.waits(&run, why, None, "it is not its turn yet").await?;
                 }
                 Next::Begin(run) => self.begin(&run, assessment).await?,
             }
         }
         Ok(())
-    }
-
-    async fn begin(&mut self, run: &AgentRun, assessment: &Assessment) -> Result<(), Error> {
-        let uid = run.uid().unwrap_or_default();
-        if let Some(Obstacle { reason, message }) = &assessment.obstacle {
-            self.leader.slots.step_aside(&uid);
-            self.look_again(ASK_AGAIN);
-            return self.waits(run, reason, message).await;
-        }
-        if let Some(why) = &assessment.paused {
-            self.leader.slots.step_aside(&uid);
-            self.look_again(ASK_AGAIN);
-            return self.waits(run, "Paused", why).await;
-        }
-        if self.leader.replicas.choose(run.spec.record_version, |uid| self.leader.load(uid)).is_none() {
-            self.look_again(Duration::from_secs(1));
-            return self.waits(run, "NoReplica", "no replica takes runs now").await;
-        }
-        // Between the sum and the slot nobody else takes one.
-        let one_at_a_time = self.leader.dispatching.lock().await;
-        if !assessment.allowance.is_unlimited() {
-            let operator = &self.leader.operator;
-            let models: Vec<_> = self.leader.caches.models.state().iter().map(|models| (**models).clone()).collect();
-            let used = self.leader.spending.used(&operator.connection.client, &models, &self.namespace, self.now).await?;
-            let aside = self.leader.slots.set_aside(&self.namespace, &uid);
-            if let Some(why) = assessment.allowance.refuses(used, aside, assessment.at_most) {
-                self.leader.slots.step_aside(&uid);
-                self.look_again(ASK_AGAIN);
-                self.look_again_at(spending::tomorrow(self.now));
-                return self.waits(run, "DailyBudget", &why).await;
-            }
-        }
-        if !self.leader.slots.take(&uid, assign::created(run), &ObjectRef::from_obj(&self.agent), assessment.at_most) {
-            // Telling takes a write, and others may have what it takes to begin.
-            drop(one_at_a_time);
-            self.look_again(ASK_AGAIN);
-            let waited = self.leader.waiting.waited(run, self.leader.operator.clock.elapsed());
-            if let Some(left) = TOLD_AFTER.checked_sub(waited).filter(|left| !left.is_zero()) {
-                self.look_again(left);
-                return Ok(());
-            }
-            let most = self.leader.operator.settings.max_concurrent;
-            return self.waits(run, "ClusterLimit", &format!("{most} runs are active in the cluster, which is the most")).await;
-        }
-        drop(one_at_a_time);
-        let mut status = self.status();
-        status.active_run = Some(RunRef { name: run.name_any(), uid: uid.clone() });
-        // Said with the same write.
-        status.phase = Some(AgentPhase::Running);
-        if let Err(error) = self.write(status).await {
-            // Nobody knows whether it stands there: the slot stays with the run until a look shows it.
-            if matches!(error, Error::Changed) {
-                self.leader.slots.free(&uid);
-            }
-            return Err(error);
-        }
-        self.hand_over(run).await
     }
 
     /// Names the replica that executes the active run, its number, and the run before it.
@@ -424,23 +348,6 @@ impl<'a> Look<'a> {
         }
         tracing::info!(namespace = self.namespace, agent = self.name, run = run.name_any(), replica = replica.name, "assigned");
         Ok(())
-    }
-
-    /// Says what a run waits for, if that is new.
-    async fn waits(&self, run: &AgentRun, reason: &str, why: &str) -> Result<(), Error> {
-        let mut run = run.clone();
-        let status = run.status.get_or_insert_default();
-        let known = status.conditions.iter().find(|known| known.type_ == ASSIGNED);
-        if known.is_some_and(|known| known.reason == reason) {
-            return Ok(());
-        }
-        status.phase = Some(RunPhase::Pending);
-        status.conditions = merge(&status.conditions, vec![condition(ASSIGNED, Holds::No, reason, why, self.now, None)]);
-        match self.runs().replace_status(&run.name_any(), &PostParams::default(), &run).await {
-            Ok(_) => Ok(()),
-            Err(error) if conditions::is_conflict(&error) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Puts what is to be said into the status, and tells people when an agent becomes ready or stops being so.
@@ -526,16 +433,6 @@ pub(super) async fn orphans(leader: Arc<Leader>) {
             }
         }
     }
-}
-
-/// The first eight digits of the agent's uid.
-fn uid8(agent: &InfraAgent) -> String {
-    agent.uid().unwrap_or_default().chars().take(8).collect()
-}
-
-/// A name can be longer than the value of a label, or than what leaves room for what follows.
-fn stem(name: &str) -> String {
-    name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned()
 }
 
 impl Leader {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{Hourly, Retention};
+
 /// What an administrator sets.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -11,6 +13,10 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// Most runs at a time in the whole cluster.
     pub max_concurrent: usize,
+    /// Most runs that may begin per hour.
+    pub hourly: Hourly,
+    /// How long records stay.
+    pub retention: Retention,
     /// How long a retry waits, doubled with every attempt.
     pub retry_pause: Duration,
     /// How long things take.

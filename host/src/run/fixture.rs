@@ -133,7 +133,7 @@ pub(crate) fn inputs(change: impl FnOnce(&mut Documents)) -> Inputs {
         policies: policies.into_iter().map(object::<InfraAgentPolicy>).collect(),
         skills: manifests.into_iter().map(skill).collect(),
         cluster: "snapshot/test".to_owned(),
-        run: RunIdentity { name: "forge-1".to_owned(), uid: "run-uid".to_owned() },
+        run: RunIdentity { name: "forge-1".to_owned(), uid: "run-uid".to_owned(), input: None },
     }
 }
 

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use croner::{
-    Cron,
-    parser::{CronParser, Seconds, Year},
-};
+use croner::Cron;
 use infraagent_api::policy::FreezeWindow;
 use jiff::{Timestamp, tz::TimeZone};
+
+use crate::schedule::{InvalidSchedule, cron, time_zone};
 
 /// A freeze window, ready to be asked.
 #[derive(Debug, Clone)]
@@ -16,40 +15,6 @@ pub struct Freeze {
     cron: Cron,
     lasts: Duration,
     zone: TimeZone,
-}
-
-/// Why a cron line or time zone is refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidSchedule {
-    /// Not five fields that mean something.
-    #[error("invalid cron line `{input}` ({reason}): write minute, hour, day of month, month and day of week, for example `0 22 * * 5`")]
-    Cron {
-        /// What was written.
-        input: String,
-        /// Why.
-        reason: String,
-    },
-    /// No such zone.
-    #[error("unknown time zone `{input}`: write a name of the IANA database, for example `Europe/Berlin`")]
-    TimeZone {
-        /// What was written.
-        input: String,
-    },
-}
-
-/// Reads a cron line of exactly five fields, or a nickname.
-pub fn cron(input: &str) -> Result<Cron, InvalidSchedule> {
-    CronParser::builder()
-        .seconds(Seconds::Disallowed)
-        .year(Year::Disallowed)
-        .build()
-        .parse(input)
-        .map_err(|error| InvalidSchedule::Cron { input: input.to_owned(), reason: error.to_string() })
-}
-
-/// Looks a time zone up by its IANA name.
-pub fn time_zone(input: &str) -> Result<TimeZone, InvalidSchedule> {
-    TimeZone::get(input).map_err(|_| InvalidSchedule::TimeZone { input: input.to_owned() })
 }
 
 impl Freeze {
@@ -111,19 +76,6 @@ mod tests {
         ] {
             let window = freeze(cron, duration, zone).unwrap();
             assert_eq!(window.is_open(now.parse().unwrap()), open, "{cron} for {duration} in {zone} at {now}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_schedule_is_named() {
-        for (cron, zone, word) in [
-            ("* * * *", "UTC", "`* * * *`"),
-            ("0 0 * * * *", "UTC", "`0 0 * * * *`"),
-            ("61 * * * *", "UTC", "`61 "),
-            ("@daily", "Mars/Phobos", "`Mars/Phobos`"),
-        ] {
-            let error = freeze(cron, "1h", zone).unwrap_err().to_string();
-            assert!(error.contains(word), "{error}");
         }
     }
 

@@ -5,14 +5,14 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use infraagent_api::agent::Reporting;
+use infraagent_api::{agent::Reporting, run::RunInput};
 use infraagent_guard::policy::Autonomy;
 
 use super::{
     finding,
     validate::{Agent, Lists, Site, SiteEndpoint, Skill, Tool, ValidatedRun, autonomy_word},
 };
-use crate::llm::{MARK, Message, ToolDefinition};
+use crate::llm::{Content, MARK, Message, ToolDefinition, Trust};
 
 /// The system prompt.
 pub fn system(run: &ValidatedRun) -> String {
@@ -26,13 +26,20 @@ pub fn system(run: &ValidatedRun) -> String {
     out
 }
 
-/// The first message.
+/// The first message. What started the run is data from the world, and marked as such.
 pub fn task(run: &ValidatedRun) -> Message {
-    Message::user(format!(
+    let mut message = Message::user(format!(
         "Begin your run as {}. Work through your purpose with the tools you have, record what you find with `{}`, and end with your report.",
         run.agent.name,
         finding::NAME
-    ))
+    ));
+    if let Some(RunInput { source, text, bytes, digest: _ }) = &run.run.input {
+        let cut = if usize::try_from(*bytes).is_ok_and(|bytes| bytes > text.len()) { ", of which this is the beginning" } else { "" };
+        let why = format!("This run was started by something that happened. What was said of it follows as data ({bytes} bytes{cut}).");
+        message.content.push(Content::Text { text: why, trust: Trust::Host });
+        message.content.push(Content::Text { text: text.clone(), trust: Trust::World { source: source.clone() } });
+    }
+    message
 }
 
 /// Everything that the model may call: the skills' tools and the host's own, sorted by name.

@@ -9,7 +9,7 @@ pub enum Stop {
     Shutdown,
     /// Somebody set the annotation `infraagent.io/cancel`.
     Cancelled,
-    /// Somebody else closed its record, or its object was deleted.
+    /// Somebody else closed its record or holds it, or its object was deleted.
     Lost,
     /// A newer run takes its place: the agent's `concurrencyPolicy` is `Replace`.
     Replaced,
@@ -33,7 +33,7 @@ impl std::fmt::Display for Stop {
             Self::Signal(name) => write!(f, "interrupted by {name}"),
             Self::Shutdown => f.write_str("interrupted: the replica that executed it shut down"),
             Self::Cancelled => f.write_str("cancelled by the annotation infraagent.io/cancel"),
-            Self::Lost => f.write_str("its record was closed by another replica, or deleted"),
+            Self::Lost => f.write_str("its record was closed or taken over by another replica, or deleted"),
             Self::Replaced => f.write_str("replaced by a newer run"),
         }
     }

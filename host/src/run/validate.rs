@@ -25,6 +25,7 @@ use infraagent_api::{
     agent::{EscalationTarget, Observability, OnTimeout, Reporting},
     model_tier::AuthKind,
     names::{self, Mode},
+    run::RunInput,
 };
 use infraagent_guard::{
     call::Severity,
@@ -89,6 +90,8 @@ pub struct RunIdentity {
     pub name: String,
     /// Its uid.
     pub uid: String,
+    /// What happened in the world that it was started by.
+    pub input: Option<RunInput>,
 }
 
 /// A run whose every part has a meaning.

@@ -195,7 +195,7 @@ impl Chain {
             policy: Some(at("policy.yaml")),
             skills: vec![at("hostile.wasm"), at("neighbour.wasm")],
         };
-        let identity = RunIdentity { name: "forge-1".to_owned(), uid: "run-uid".to_owned() };
+        let identity = RunIdentity { name: "forge-1".to_owned(), uid: "run-uid".to_owned(), input: None };
         let snapshot = Snapshot::load(&at("snapshot"), &identity.uid, "environment-uid", None).unwrap_or_else(|error| panic!("{error:#}"));
         let cluster = snapshot.scope().cluster.clone();
         let load = {
@@ -233,7 +233,7 @@ impl Chain {
         let setup = Setup { redactor: Arc::clone(&redactor), key: Some(Arc::clone(&key)), entries: 48, now: jiff::Timestamp::now };
         let journal = Journal::open(Sink::File(FileSink::new(&record).expect("a sink")), document(), setup).await.expect("a journal");
         let timeline = Arc::new(Mutex::new(Vec::new()));
-        let drawn = infraagent::cli::run::timeline::observer(Paper(Arc::clone(&timeline)));
+        let drawn = infraagent::cli::timeline::observer(Paper(Arc::clone(&timeline)));
         let observer = Observer::new(move |event: &Event| {
             drawn.tell(event);
             watch.tell(event);

@@ -12,6 +12,7 @@ mod harness;
 mod identities;
 mod lab;
 mod outage;
+mod people;
 mod record;
 mod run;
 mod shadow;

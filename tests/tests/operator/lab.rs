@@ -27,6 +27,9 @@ pub(crate) const STEADY: &[&str] = &["--lease-duration", "6s", "--effect-timeout
 /// Short enough to wait for: for tests in which replicas are lost all the time, and any run may be.
 pub(crate) const QUICK: &[&str] = &["--lease-duration", "2s", "--effect-timeout", "1s", "--retry-pause", "100ms"];
 
+/// More runs begin within an hour than anybody would want.
+const UNHURRIED: &[&str] = &["--max-runs-per-hour-cluster", "100000", "--max-runs-per-hour-per-agent", "100000"];
+
 /// What is shown of each object when a test fails.
 const SHOWN: &str = "custom-columns=KIND:.kind,NAME:.metadata.name,PHASE:.status.phase,HOLDER:.status.holder.lease,\
     REASON:.status.conditions[*].reason,ENTRIES:.status.actions[*].status";
@@ -65,7 +68,7 @@ impl Lab<'static> {
 
 impl<'a> Lab<'a> {
     pub(crate) async fn on(plane: &'a ControlPlane, options: &[&str]) -> Self {
-        let operator = Arc::new(plane.operator(&[ACCOUNT, LATE], options).await);
+        let operator = Arc::new(plane.operator(&[ACCOUNT, LATE], &[UNHURRIED, options].concat()).await);
         let lab = Self { plane, client: plane.admin().await, namespace: operator.namespace.clone(), operator };
         lab.apply(json!({
             "apiVersion": "core.infraagent.io/v1alpha1", "kind": "ModelTierConfig", "metadata": {"name": "default"},

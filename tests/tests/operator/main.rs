@@ -13,6 +13,7 @@ mod limits;
 mod model;
 mod oracle;
 mod orders;
+mod people;
 mod ready;
 mod records;
 mod retries;

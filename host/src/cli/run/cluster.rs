@@ -4,12 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use infraagent_guard::name::Namespace;
-use kube::{
-    Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
 
-use crate::run::connection::Connection;
+use crate::{cli::cluster, run::connection::Connection};
 
 /// Arguments about a cluster.
 #[derive(Debug, clap::Args)]
@@ -34,11 +30,7 @@ pub(super) struct Flags {
 
 /// Connects to the cluster of a kubeconfig.
 pub(super) async fn connect(kubeconfig: &Path, context: Option<String>, operator_namespace: &str) -> anyhow::Result<Connection> {
-    let shown = kubeconfig.display();
-    let file = Kubeconfig::read_from(kubeconfig).with_context(|| format!("cannot read the kubeconfig `{shown}`"))?;
-    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    let config =
-        Config::from_custom_kubeconfig(file, &options).await.with_context(|| format!("the kubeconfig `{shown}` cannot be used"))?;
+    let config = cluster::config(Some(kubeconfig.to_owned()), context).await?;
     let operator_namespace = Namespace::parse(operator_namespace).context("--operator-namespace")?;
     Ok(Connection::open(config, operator_namespace).await?)
 }

@@ -15,13 +15,13 @@ use kube::Resource as _;
 use secrecy::ExposeSecret as _;
 
 use super::{
-    Args, Output, Prepared,
+    Args, Prepared,
     cluster::{self, Flags},
-    timeline,
 };
 use crate::{
     audit::{AuditKey, ClusterSink, FileSink, Journal, Redactor, Setup, Sink},
     broker::{http::Secrets, snapshot::Snapshot},
+    cli::{output::Output, timeline},
     llm::Provider,
     run::{
         connection::Connection,
@@ -250,7 +250,7 @@ fn identity(agent: &str, now: Timestamp) -> RunIdentity {
     let agent: String = agent.chars().take(200).collect();
     let uid = uuid::Uuid::new_v4().to_string();
     let apart: String = uid.chars().take(4).collect();
-    RunIdentity { name: format!("{agent}-{}-{apart}", now.strftime("%Y%m%d-%H%M%S")), uid }
+    RunIdentity { name: format!("{agent}-{}-{apart}", now.strftime("%Y%m%d-%H%M%S")), uid, input: None }
 }
 
 /// The order to run. An API server gives it a uid and a time of its own.
@@ -264,6 +264,7 @@ fn document(run: &ValidatedRun, uid: Option<&str>) -> AgentRun {
         mode: run.mode,
         retry_of: None,
         attempt: 1,
+        input: None,
         approval_ref: None,
         record_version: RECORD_VERSION,
     };

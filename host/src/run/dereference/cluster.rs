@@ -94,6 +94,12 @@ impl Reader {
         Ok(Governing { agent, environment: Arc::new(environment), policies: Arc::new(policies) })
     }
 
+    /// The same, with an agent that was just read.
+    pub async fn governing_of(&self, agent: InfraAgent) -> Result<Governing, Error> {
+        let (environment, policies) = tokio::try_join!(self.environment(&agent), self.policies())?;
+        Ok(Governing { agent, environment: Arc::new(environment), policies: Arc::new(policies) })
+    }
+
     /// The agent alone.
     pub async fn agent(&self) -> Result<InfraAgent, Error> {
         named(&self.client, &self.namespace, &self.agent, "create it, or correct --agent-name and --namespace").await

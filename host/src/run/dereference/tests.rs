@@ -154,7 +154,7 @@ fn the_shipped_demo_is_valid() {
     };
     let Documents { agent, environment, models, policies, components } = dereference(&paths).unwrap_or_else(|error| panic!("{error}"));
     let skills = components.into_iter().map(|component| SkillInput { manifest: component.manifest, digest: component.digest }).collect();
-    let run = RunIdentity { name: "forge-1".to_owned(), uid: "uid".to_owned() };
+    let run = RunIdentity { name: "forge-1".to_owned(), uid: "uid".to_owned(), input: None };
     let inputs = Inputs { agent, environment, models, policies, skills, cluster: "snapshot/demo".to_owned(), run };
     let run = validate(inputs).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(run.warnings, []);

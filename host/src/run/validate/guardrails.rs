@@ -12,7 +12,7 @@ use infraagent_guard::{
 use infraagent_sandbox::notation::Entry;
 
 use super::{Escalation, Findings, WarningKind, autonomy, environment::Resolved as Site, platform::Platform};
-use crate::run::freeze;
+use crate::schedule;
 
 const KNOWN_KEYS: &str = "autonomy, allowedActions, deniedActions, escalation, maxIterations, maxRetries";
 const KNOWN_ESCALATION_KEYS: &str = "target, channelName, timeout, onTimeout";
@@ -127,9 +127,9 @@ fn cannot_match(entry: &Entry, site: &Site, autonomy: Option<Autonomy>) -> Optio
 pub(super) fn check_schedule(document: &str, agent: &InfraAgentSpec, findings: &mut Findings) {
     let schedule = &agent.schedule;
     if let Some(line) = &schedule.cron {
-        findings.take(document, "spec.schedule.cron", freeze::cron(line));
+        findings.take(document, "spec.schedule.cron", schedule::ticking(line));
     }
-    findings.take(document, "spec.schedule.timezone", freeze::time_zone(&schedule.timezone));
+    findings.take(document, "spec.schedule.timezone", schedule::time_zone(&schedule.timezone));
     if let Some(interval) = &schedule.interval
         && interval.as_std().as_secs() < 60
     {

@@ -1,8 +1,15 @@
-use infraagent_api::names::Tier;
+use infraagent_api::{
+    names::{Severity, Tier},
+    run::RunPhase,
+};
 use serde_json::json;
 
 use super::*;
-use crate::llm::{Stop, Usage};
+use crate::{
+    cli::lines::RULE,
+    llm::{Stop, ToolStatus, Usage},
+    run::event::{Ended, Outcome, Verdict},
+};
 
 fn plain(events: &[Event]) -> String {
     let mut timeline = Timeline::default();
