@@ -41,8 +41,8 @@ pub struct Request {
     pub model: String,
     /// The system prompt.
     pub system: String,
-    /// The conversation so far. The first message is the task.
-    pub messages: Vec<Message>,
+    /// The conversation so far, shared with whoever goes on with it: a run waits for its model for minutes. The first message is the task.
+    pub messages: Vec<Arc<Message>>,
     /// The tools. They are named in every request of a conversation that has calls, also where none may be called.
     pub tools: Vec<ToolDefinition>,
     /// False when the model must answer with text.

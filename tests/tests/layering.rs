@@ -158,6 +158,7 @@ const CLUSTER: &[&str] = &[
     "audit/sink",
     "broker/cooldown/leases",
     "broker/kubernetes",
+    "cli/audit",
     "cli/cluster",
     "cli/doctor",
     "cli/operator",

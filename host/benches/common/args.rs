@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser;
 
 use super::table::{self, Row};
@@ -39,6 +39,9 @@ impl Args {
 
     /// Prints the table and writes the list.
     pub(crate) fn conclude(self, rows: &[Row]) -> anyhow::Result<ExitCode> {
+        if let (Some(only), []) = (&self.only, rows) {
+            bail!("there is no section `{only}`: see the first lines of the benchmark's main.rs");
+        }
         println!("{}", table::render(rows));
         let missed: Vec<_> = rows.iter().filter(|row| !row.is_ok()).map(|row| row.name.as_str()).collect();
         match missed.as_slice() {

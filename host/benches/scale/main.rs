@@ -2,7 +2,7 @@
 //!
 //! Every section starts a control plane of its own with what an administrator installs, and the released program as a process. Memory and CPU time are what the
 //! system says about that process, requests what the API server's own log says about its user. `--quick` takes fewer agents and less time, `--only NAME` one
-//! section, and `--check` fails if a goal is missed.
+//! section (`idle`, `in-flight`, `runs-per-second`), and `--check` fails if a goal is missed.
 
 mod bare;
 #[path = "../common/mod.rs"]

@@ -314,6 +314,8 @@ impl Journal {
         let (mut record, text) = intent.into_record(seq, Time((self.setup.now)()), nonce(), reserved)?;
         record.intent_hash = chain::intent(&state.last, &text);
         state.last.clone_from(&record.intent_hash);
+        // A run waits for its model for minutes; room for entries that may never come is not kept for it.
+        state.status().actions.reserve_exact(1);
         state.status().actions.push(record);
         state.open.insert(seq, Open { reserved, intent: text.len(), handed: false, folded: None });
         state.dirty = true;

@@ -24,6 +24,7 @@ mod mutate;
 mod path;
 mod read;
 mod survey;
+pub(crate) mod turns;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -123,7 +124,7 @@ impl Access {
         }
         let mut config = config.clone();
         config.default_retry = false;
-        let looks = Looks::new(kube::Client::try_from(config)?);
+        let looks = Looks::new(turns::client(config)?);
         Ok(Self { discovery: Arc::new(Discovery::new(looks.clone())), looks })
     }
 

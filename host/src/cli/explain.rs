@@ -1,6 +1,6 @@
 //! `infraagent explain`: what holds for an object of a cluster, and where it comes from.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, sync::Arc};
 
 use infraagent_api::AgentRun;
 use jiff::Timestamp;
@@ -103,9 +103,9 @@ async fn agent(cluster: &Cluster, name: &str, bundled_skills: Option<PathBuf>, o
     known.spec.skills.retain(|skill| !missing.contains_key(&skill.name));
     let inputs = Inputs {
         agent: known,
-        environment,
+        environment: Arc::unwrap_or_clone(environment),
         models,
-        policies: policies.clone(),
+        policies: policies.to_vec(),
         skills,
         cluster: String::new(),
         run: RunIdentity { name: String::new(), uid: String::new(), input: None },

@@ -3,7 +3,7 @@
 mod refusal;
 mod wait;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use infraagent_api::{AgentEnvironment, AgentRun, InfraAgent, InfraAgentPolicy, run::RunPhase};
 use serde::Serialize;
@@ -130,7 +130,8 @@ async fn documents(cluster: &Cluster, agent: &str) -> Documents {
     };
     match reader.governing_of(agent.clone()).await {
         Ok(Governing { agent, environment, policies }) => {
-            Documents { agent: Some(agent), environment: Some(environment), policies, unread: None }
+            let (environment, policies) = (Some(Arc::unwrap_or_clone(environment)), Arc::unwrap_or_clone(policies));
+            Documents { agent: Some(agent), environment, policies, unread: None }
         }
         Err(error) => Documents { agent: Some(agent), unread: Some(error.to_string()), ..Documents::default() },
     }

@@ -47,9 +47,10 @@ impl OpenAi {
 
     /// Asks for one reply, and again where that may help, until `until`.
     pub async fn complete(&self, request: &Request, until: Instant) -> Result<Reply, Error> {
-        let names = Names::of(request);
-        let write = || serde_json::to_vec(&question(&self.model, self.dialect, request, &names));
+        // Nothing that can be had again is kept while the model is waited for.
+        let write = || serde_json::to_string(&question(&self.model, self.dialect, request, &Names::of(request)));
         let bytes = self.transport.ask(write, until).await?;
+        let names = Names::of(request);
         let asked = || write().map_or(0, |question| question.len());
         let mut reply = read(&bytes, &names, asked)
             .map_err(|message| BadReply { origin: self.transport.origin().to_owned(), message: self.transport.quoted(&message) })?;

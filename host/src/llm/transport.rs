@@ -234,11 +234,11 @@ impl Transport {
 
     /// Asks, and asks again where that may help, until `until`. The question is written anew for each try, so that nothing of it is kept while it is waited for an
     /// answer, which takes minutes.
-    pub async fn ask(&self, question: impl Fn() -> serde_json::Result<Vec<u8>>, until: Instant) -> Result<Vec<u8>, Error> {
+    pub async fn ask(&self, question: impl Fn() -> serde_json::Result<String>, until: Instant) -> Result<Vec<u8>, Error> {
         let mut tries = 0;
         loop {
-            let body = question().map_err(Error::Question)?;
-            let Failed { error, again, asked_wait } = match self.try_once(body).await {
+            let written = question().map_err(Error::Question)?;
+            let Failed { error, again, asked_wait } = match self.try_once(written).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
@@ -259,7 +259,9 @@ impl Transport {
         }
     }
 
-    async fn try_once(&self, body: Vec<u8>) -> Result<Vec<u8>, Failed> {
+    async fn try_once(&self, question: String) -> Result<Vec<u8>, Failed> {
+        // Of a body that could be sent again the client would keep a copy for as long as it waits.
+        let body = reqwest::Body::wrap(question);
         let mut request = self.client.post(self.url.clone()).timeout(self.timeout).body(body);
         for (name, value) in &self.headers {
             request = request.header(name, value);

@@ -2,12 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use infraagent_api::{
-    AgentRun, InfraAgent, ModelTierConfig,
-    agent::ResolvedSkill,
-    names::Mode,
-    run::{Holder, RunPhase},
-};
+use infraagent_api::{AgentRun, InfraAgent, ModelTierConfig, agent::ResolvedSkill, names::Mode, run::RunPhase};
 use jiff::Timestamp;
 use kube::Resource as _;
 use tokio::sync::{SemaphorePermit, watch};
@@ -29,7 +24,6 @@ use crate::{
         dereference::{
             Component,
             cluster::{Governing, Reader},
-            secrets,
         },
         lookup::Lookup,
         report::{
@@ -82,8 +76,8 @@ struct Ready {
 /// Makes the run of documents, again whenever one of them changes.
 #[derive(Clone)]
 struct Maker {
-    order: AgentRun,
-    models: Vec<ModelTierConfig>,
+    order: Arc<AgentRun>,
+    models: Arc<Vec<ModelTierConfig>>,
     skills: Vec<SkillInput>,
     cluster: String,
 }
@@ -107,9 +101,10 @@ impl Maker {
         if spec.mode == Mode::Shadow {
             agent.spec.mode = Mode::Shadow;
         }
-        let (models, skills, cluster) = (self.models.clone(), self.skills.clone(), self.cluster.clone());
-        let inputs =
-            Inputs { agent, environment, models, policies, skills, cluster, run: RunIdentity { name, uid, input: spec.input.clone() } };
+        let (environment, policies) = (Arc::unwrap_or_clone(environment), Arc::unwrap_or_clone(policies));
+        let (models, skills, cluster) = (self.models.to_vec(), self.skills.clone(), self.cluster.clone());
+        let run = RunIdentity { name, uid, input: spec.input.clone() };
+        let inputs = Inputs { agent, environment, models, policies, skills, cluster, run };
         let run = validate::validate(inputs).map_err(|error| error.to_string())?;
         match &spec.model_used {
             Some(model) if *model != run.model.id() => Err(format!(
@@ -124,23 +119,25 @@ impl Maker {
 /// Executes the run until its record is closed, or says why it is not.
 pub(super) async fn execute(
     operator: Arc<Operator>,
-    order: AgentRun,
+    order: Arc<AgentRun>,
     tenure: Arc<Tenure>,
     stopped: watch::Receiver<Option<Stop>>,
 ) -> Result<(), Unclosed> {
     // What an agent wants told is known once it is read; if it cannot be, its run is told about like any other.
     let sharing = Arc::clone(&operator);
     let starting = sharing.starting.acquire().await.ok();
-    let agent = reader(&operator, &order).agent().await.map_err(|error| error.to_string());
-    let telling = operator.telemetry.begin(&Subject::ordered(&order, agent.as_ref().ok()));
+    let asked = reader(&operator, &order);
+    let agent = Box::pin(asked.agent()).await.map(Box::new).map_err(|error| error.to_string());
+    drop(asked);
+    let telling = operator.telemetry.begin(&Subject::ordered(&order, agent.as_deref().ok()));
     let span = telling.span();
-    carry_out(operator, order, (agent, starting), tenure, stopped, telling).instrument(span).await
+    Box::pin(carry_out(operator, order, (agent, starting), tenure, stopped, telling)).instrument(span).await
 }
 
 async fn carry_out(
     operator: Arc<Operator>,
-    order: AgentRun,
-    (agent, starting): (Result<InfraAgent, String>, Option<SemaphorePermit<'_>>),
+    order: Arc<AgentRun>,
+    (agent, starting): (Result<Box<InfraAgent>, String>, Option<SemaphorePermit<'_>>),
     tenure: Arc<Tenure>,
     stopped: watch::Receiver<Option<Stop>>,
     telling: RunTelemetry,
@@ -192,25 +189,15 @@ async fn told(mut stopped: watch::Receiver<Option<Stop>>) -> Stop {
 }
 
 async fn open(operator: &Operator, order: &AgentRun, redactor: Arc<Redactor>, entries: u32) -> Result<Arc<Journal>, audit::Error> {
-    let (namespace, name, uid) = names(order);
-    let (sink, run) =
-        ClusterSink::hold(operator.connection.client.clone(), &namespace, &name, &uid).await.map_err(audit::sink::Error::from)?;
-    if holder(&run) != holder(order) {
-        let why = "it was assigned to another replica".to_owned();
-        return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());
-    }
-    // Whoever began it wrote its record, and nobody begins a run that somebody has begun.
-    let phase = run.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
-    if phase != RunPhase::Pending {
-        let why = format!("it is {phase} already");
-        return Err(audit::sink::Error::from(audit::sink::cluster::Error::ClaimLost { run: sink.shown(), why }).into());
-    }
+    // As it was seen it waits, and is assigned to this replica. If anybody began it or gave it to another one since then, the first write is refused.
+    let sink = ClusterSink::hold_as_seen(operator.connection.client.clone(), order).map_err(audit::sink::Error::from)?;
     let sink = sink.counted(operator.metrics.clone());
-    Journal::open(Sink::Cluster(sink), run, Setup { redactor, key: Some(Arc::clone(&operator.key)), entries, now: Timestamp::now }).await
-}
-
-fn holder(run: &AgentRun) -> Option<&Holder> {
-    run.status.as_ref().and_then(|status| status.holder.as_ref())
+    Journal::open(
+        Sink::Cluster(sink),
+        order.clone(),
+        Setup { redactor, key: Some(Arc::clone(&operator.key)), entries, now: Timestamp::now },
+    )
+    .await
 }
 
 fn resolved(skill: &validate::Skill) -> ResolvedSkill {
@@ -218,24 +205,26 @@ fn resolved(skill: &validate::Skill) -> ResolvedSkill {
 }
 
 /// Reads everything that the run is made of. Nothing is written.
-async fn prepare(operator: &Operator, order: &AgentRun, agent: Result<InfraAgent, String>) -> Result<Ready, String> {
+async fn prepare(operator: &Operator, order: &Arc<AgentRun>, agent: Result<Box<InfraAgent>, String>) -> Result<Box<Ready>, String> {
     let connection = &operator.connection;
     let (namespace, _, _) = names(order);
     let reader = reader(operator, order);
-    let (governing, models) = tokio::try_join!(reader.governing_of(agent?), reader.models()).map_err(|error| error.to_string())?;
+    let recent = &connection.recent;
+    let (governing, models) =
+        tokio::try_join!(recent.governing(&reader, *agent?), recent.models(&reader)).map_err(|error| error.to_string())?;
     let mut components = Vec::new();
     for skill in &governing.agent.spec.skills {
         components.push(operator.skills.resolve(&namespace, skill).await.map_err(|error| error.to_string())?);
     }
     let skills = components.iter().map(|one| SkillInput { manifest: Arc::clone(&one.manifest), digest: one.digest.clone() }).collect();
-    let maker = Maker { order: order.clone(), models, skills, cluster: connection.id.clone() };
+    let maker = Maker { order: Arc::clone(order), models, skills, cluster: connection.id.clone() };
     let mut validated = maker.make(governing.clone())?;
     connection.admit(&governing.environment, &validated).await.map_err(|error| error.to_string())?;
     let credentials = connection.credentials(&governing.environment).await.map_err(|error| error.to_string())?;
     let key = match validated.model.secret() {
         Some(SecretKey { secret, key }) => {
             let (home, model) = (connection.operator_namespace.as_str(), validated.model.id());
-            Some(secrets::of_model(&connection.client, home, secret, key, &model).await.map_err(|error| error.to_string())?)
+            Some(recent.key(&connection.client, home, secret, key, &model).await.map_err(|error| error.to_string())?)
         }
         None => None,
     };
@@ -251,19 +240,19 @@ async fn prepare(operator: &Operator, order: &AgentRun, agent: Result<InfraAgent
             Provider::connect(&validated.model.provider, &validated.model.model, &endpoint).map_err(|error| error.to_string())?
         }
     };
-    Ok(Ready { validated: Arc::new(validated), governing, maker, reader, components, credentials, provider, redactor })
+    Ok(Box::new(Ready { validated: Arc::new(validated), governing, maker, reader, components, credentials, provider, redactor }))
 }
 
 /// Runs, and closes the record.
 async fn conduct(
     operator: &Operator,
-    ready: Ready,
+    ready: Box<Ready>,
     journal: &Arc<Journal>,
     tenure: Arc<Tenure>,
     stopped: watch::Receiver<Option<Stop>>,
     telling: &RunTelemetry,
 ) -> Result<(), Unfinished> {
-    let Ready { validated, governing, maker, reader, components, credentials, provider, redactor } = ready;
+    let Ready { validated, governing, maker, reader, components, credentials, provider, redactor } = *ready;
     let connection = &operator.connection;
     let described = journal.describe(validated.model.id(), validated.skills.iter().map(resolved).collect()).await;
     described.map_err(Unfinished::not_begun)?;

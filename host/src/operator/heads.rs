@@ -27,10 +27,16 @@ impl Heads {
         all.insert((run.namespace().unwrap_or_default(), run.name_any()), head);
     }
 
-    /// How the run with this name ended, if that is known. It is asked for once: another run follows.
+    /// How the run with this name ended, if that is known.
     pub(super) fn of(&self, namespace: &str, name: &str) -> Option<Previous> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&(namespace.to_owned(), name.to_owned())).cloned()
+    }
+
+    /// Another run follows that one, and its assignment stands: nobody asks again.
+    pub(super) fn forget(&self, namespace: &str, name: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(&(namespace.to_owned(), name.to_owned()))
+        all.remove(&(namespace.to_owned(), name.to_owned()));
     }
 }
 
@@ -56,12 +62,14 @@ mod tests {
     }
 
     #[test]
-    fn what_ended_is_known_once_and_what_has_no_head_is_not() {
+    fn what_ended_is_known_until_another_run_follows_and_what_has_no_head_is_not() {
         let heads = Heads::default();
         heads.ended(&run("a", json!({ "head": { "hash": "abc" } })));
         heads.ended(&run("b", json!({})));
         assert_eq!(heads.of("other", "a"), None);
         assert_eq!(heads.of("agents", "a"), Some(Previous { uid: "a-uid".to_owned(), head: "abc".to_owned() }));
+        assert!(heads.of("agents", "a").is_some(), "an assignment that failed is tried again");
+        heads.forget("agents", "a");
         assert_eq!(heads.of("agents", "a"), None);
         assert_eq!(heads.of("agents", "b"), None);
     }

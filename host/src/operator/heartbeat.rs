@@ -60,7 +60,7 @@ impl Heartbeat {
     /// Creates the Lease and begins to renew it.
     pub(super) async fn start(operator: &Operator) -> Result<Self, Error> {
         let namespace = operator.connection.operator_namespace.as_str();
-        let api = Api::<Lease>::namespaced(operator.connection.client.clone(), namespace);
+        let api = Api::<Lease>::namespaced(operator.connection.leases.clone(), namespace);
         let timings = operator.settings.timings;
         let failed = |message: String| Error::NoLease { namespace: namespace.to_owned(), message };
         let asked = operator.clock.elapsed();

@@ -145,8 +145,10 @@ impl Holder {
         let holder = Arc::clone(self);
         let agent = (namespace.clone(), run.spec.agent_ref.clone());
         let key = uid.clone();
+        let run = Arc::new(run);
         let task = tokio::spawn(async move {
             tracing::info!(namespace, run = name, "begins");
+            drop((namespace, name));
             holder.carry_out(run, stopped).await;
             holder.over(&key);
         });
@@ -191,11 +193,11 @@ impl Holder {
         }
     }
 
-    async fn carry_out(&self, run: AgentRun, stopped: watch::Receiver<Option<Stop>>) {
+    async fn carry_out(&self, run: Arc<AgentRun>, stopped: watch::Receiver<Option<Stop>>) {
         let (operator, tenure) = (Arc::clone(&self.operator), Arc::clone(&self.tenure));
         // A task of its own, so that a panic ends nothing else; a set, so that it ends with this future.
         let mut executing = JoinSet::new();
-        executing.spawn(execution::execute(operator, run.clone(), tenure, stopped));
+        executing.spawn(execution::execute(operator, Arc::clone(&run), tenure, stopped));
         let verdict = match executing.join_next().await {
             None | Some(Ok(Ok(()))) => return,
             Some(Ok(Err(execution::Unclosed { why }))) => Verdict::new("Interrupted", why),

@@ -73,7 +73,7 @@ struct Candidate<'a> {
 
 impl<'a> Candidate<'a> {
     fn new(operator: &'a Operator, own: LeaseRef) -> Self {
-        let api = Api::namespaced(operator.connection.client.clone(), operator.connection.operator_namespace.as_str());
+        let api = Api::namespaced(operator.connection.leases.clone(), operator.connection.operator_namespace.as_str());
         Self { operator, own, api, rival: None, held: None }
     }
 

@@ -344,6 +344,9 @@ impl<'a> Look<'a> {
         let assigned = condition(ASSIGNED, Holds::Yes, "Assigned", format!("to `{}`", replica.name), self.now, None);
         status.conditions = merge(&status.conditions, vec![assigned]);
         self.runs().replace_status(&run.name_any(), &PostParams::default(), &run).await?;
+        if let Some(name) = &before.last_run_name {
+            self.leader.heads.forget(&self.namespace, name);
+        }
         tracing::info!(namespace = self.namespace, agent = self.name, run = run.name_any(), replica = replica.name, "assigned");
         Ok(())
     }

@@ -9,7 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     dereference::{
-        cluster::{self, check_service_account},
+        cluster,
+        recent::Recent,
         secrets::{self, SecretValue},
     },
     validate::{ValidatedRun, supported},
@@ -19,7 +20,7 @@ use crate::{
     broker::{
         cooldown::Leases,
         http::{Http, Secrets, Setup, names::Protected},
-        kubernetes::{Access, ConnectError, EFFECT_TIMEOUT, Identity, Kubernetes},
+        kubernetes::{Access, ConnectError, EFFECT_TIMEOUT, Identity, Kubernetes, turns},
     },
 };
 
@@ -29,8 +30,13 @@ const ANSWER: std::time::Duration = std::time::Duration::from_secs(10);
 /// A cluster, as this program's own user sees it. Clones share its connections.
 #[derive(Clone)]
 pub struct Connection {
-    /// For what this user reads and writes himself. It tries nothing twice and waits for no answer for longer than ten seconds.
+    /// For what this user reads and writes himself. It tries nothing twice, waits for no answer for longer than ten seconds, and
+    /// sends a limited number of requests at a time.
     pub client: kube::Client,
+    /// The same for Leases, which cannot wait until others had their turn.
+    pub leases: kube::Client,
+    /// What runs that begin at about the same time read in common.
+    pub recent: Arc<Recent>,
     /// For what runs look at and change.
     pub access: Access,
     /// The uid of `kube-system`.
@@ -70,8 +76,19 @@ impl Connection {
         let id = access.id().await?;
         let mut patient = config.clone();
         (patient.read_timeout, patient.reset_reader_on_write) = (Some(ANSWER), true);
-        let client = kube::Client::try_from(patient)?;
-        Ok(Self { client, access, id, operator_namespace, effect: EFFECT_TIMEOUT, config: Arc::new(config), redactors: Arc::default() })
+        let (leases, client) = (kube::Client::try_from(patient.clone())?, turns::client(patient)?);
+        let recent = Arc::default();
+        Ok(Self {
+            client,
+            leases,
+            recent,
+            access,
+            id,
+            operator_namespace,
+            effect: EFFECT_TIMEOUT,
+            config: Arc::new(config),
+            redactors: Arc::default(),
+        })
     }
 
     /// How the cluster is reached.
@@ -114,7 +131,7 @@ impl Connection {
             let name = environment.metadata.name.as_deref().unwrap_or_default();
             return Err(Error::Remote(format!("{}/{name}", run.agent.namespace)));
         }
-        Ok(check_service_account(&self.client, run.agent.namespace.as_str(), &run.agent.service_account).await?)
+        Ok(self.recent.check_service_account(&self.client, run.agent.namespace.as_str(), &run.agent.service_account).await?)
     }
 
     /// What asks the environment's endpoints. The API server is none of them.

@@ -8,7 +8,10 @@
 //! * At the end of time reads are dropped; a call that may change something gets [`EFFECT_GRACE`] to finish what it began, while the broker
 //!   already refuses to begin anything.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt as _, stream};
 use infraagent_guard::policy::Tier;
@@ -25,7 +28,7 @@ use super::{
     tools::{Outcome, RecordLost, Rejection, Tools},
     validate::ValidatedRun,
 };
-use crate::llm::{self, Provider, Reply, Request, Stop, ToolCall, ToolResult, ToolStatus, Usage};
+use crate::llm::{self, Content, Message, Provider, Reply, Request, Stop, ToolCall, ToolResult, ToolStatus, Usage};
 
 /// What the host says in the last turn, in which there are no tools.
 pub const LAST_TURN: &str = "No more tool calls are possible: produce your final report now.";
@@ -227,7 +230,16 @@ pub async fn converse<T: Tools>(
         end = Err(error.into());
     }
     let Progress { limits: _, turn, usage } = talk.progress;
-    Transcript { last_words: if end.is_err() { talk.last_words } else { None }, end, usage, turns: turn, took: started.elapsed() }
+    let last_words = talk.last_words.filter(|_| end.is_err()).and_then(|message| words(&message));
+    Transcript { last_words, end, usage, turns: turn, took: started.elapsed() }
+}
+
+/// What the model says in a message, its calls apart.
+fn words(message: &Message) -> Option<String> {
+    message.content.iter().find_map(|piece| match piece {
+        Content::Text { text, trust: _ } => Some(text.trim().to_owned()),
+        Content::ToolUse(_) | Content::ToolResult(_) => None,
+    })
 }
 
 struct Talk<'a, T> {
@@ -238,7 +250,8 @@ struct Talk<'a, T> {
     started: Instant,
     until: Instant,
     progress: Progress<'a>,
-    last_words: Option<String>,
+    /// The last message of the model that has words.
+    last_words: Option<Arc<Message>>,
     finding_schema: Option<&'static Schema>,
 }
 
@@ -262,7 +275,8 @@ impl<T: Tools> Talk<'_, T> {
             // What is done at other times takes no room while the model is waited for.
             let reply = Box::pin(self.ask(&request)).await?;
             let next = self.progress.next(question, &reply);
-            self.tell_reply(&reply, matches!(next, Next::Finish(_)));
+            let message = Arc::new(Message::assistant(&reply));
+            self.tell_reply(&reply, &message, matches!(next, Next::Finish(_)));
             let results = match next {
                 Next::CallTools(calls) => Box::pin(self.call_all(&calls)).await,
                 Next::Reject(calls) => Ok(Box::pin(self.reject_all(&calls)).await),
@@ -270,7 +284,7 @@ impl<T: Tools> Talk<'_, T> {
                 Next::Abort(abort) => return Err(abort),
             };
             self.tools.turn_ended().await?;
-            history.push(&reply, results?);
+            history.push(&reply, message, results?);
         }
     }
 
@@ -286,7 +300,7 @@ impl<T: Tools> Talk<'_, T> {
         Err(abort)
     }
 
-    fn tell_reply(&mut self, reply: &Reply, is_report: bool) {
+    fn tell_reply(&mut self, reply: &Reply, message: &Arc<Message>, is_report: bool) {
         let total = self.progress.usage;
         self.observer.tell(&Event::Replied {
             usage: reply.usage,
@@ -297,7 +311,7 @@ impl<T: Tools> Talk<'_, T> {
             stop: reply.stop,
         });
         if !reply.text.trim().is_empty() {
-            self.last_words = Some(reply.text.trim().to_owned());
+            self.last_words = Some(Arc::clone(message));
             if !is_report {
                 self.observer.tell(&Event::Said { text: reply.text.trim().to_owned() });
             }

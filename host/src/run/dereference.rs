@@ -1,5 +1,5 @@
 //! Reads what a run on the command line is made of: documents, from YAML files (here) or from a cluster ([`cluster`]), Secrets ([`secrets`]) and skill
-//! components.
+//! components. What many runs read at the same time is read once ([`recent`]).
 //!
 //! Strict, since no API server looked at these files: an unknown field, a wrong type or a value out of range is named with its file and
 //! path, and nothing is guessed. Kinds are found by `kind`, wherever they are; other kinds of a file are left alone, so one file may hold a
@@ -9,6 +9,7 @@
 //! the keyboard wrote down.
 
 pub mod cluster;
+pub mod recent;
 pub mod secrets;
 
 use std::{

@@ -3,6 +3,8 @@
 //! The window holds the first message (the task) and the last exchanges. An exchange is a reply of the model together with the results of
 //! its calls: it stays or leaves as a whole, so no result is ever without its call, and no call without its result.
 
+use std::sync::Arc;
+
 use crate::llm::{Content, Message, Reply, Role, ToolResult, Trust};
 
 /// How many exchanges stay.
@@ -11,26 +13,26 @@ pub const KEPT_EXCHANGES: usize = 4;
 /// A conversation.
 #[derive(Debug, Clone)]
 pub struct History {
-    task: Message,
+    task: Arc<Message>,
     exchanges: Vec<Exchange>,
 }
 
 #[derive(Debug, Clone)]
 struct Exchange {
-    reply: Message,
-    results: Vec<ToolResult>,
+    reply: Arc<Message>,
+    results: Arc<Message>,
 }
 
 impl History {
     /// Begins with the task.
     pub fn new(task: Message) -> Self {
-        Self { task, exchanges: Vec::new() }
+        Self { task: Arc::new(task), exchanges: Vec::new() }
     }
 
-    /// Adds a reply and the results of its calls, and lets the oldest exchange go if there are too many. A call without a result gets an
+    /// Adds a reply, as the `message` that stands for it, and the results of its calls, and lets the oldest exchange go if there are too many. A call without a result gets an
     /// error in its place; a result without a call is left out.
-    pub fn push(&mut self, reply: &Reply, mut results: Vec<ToolResult>) {
-        let results = reply
+    pub fn push(&mut self, reply: &Reply, message: Arc<Message>, mut results: Vec<ToolResult>) {
+        let content = reply
             .calls
             .iter()
             .map(|call| match results.iter().position(|result| result.call == call.id) {
@@ -42,8 +44,9 @@ impl History {
                     trust: Trust::Host,
                 },
             })
+            .map(Content::ToolResult)
             .collect();
-        self.exchanges.push(Exchange { reply: Message::assistant(reply), results });
+        self.exchanges.push(Exchange { reply: message, results: Arc::new(Message { role: Role::User, content }) });
         let leaving = self.exchanges.len().saturating_sub(KEPT_EXCHANGES);
         self.exchanges.drain(..leaving);
     }
@@ -55,14 +58,11 @@ impl History {
     }
 
     /// The messages of the next request; `note` is said by the host at the end.
-    pub fn messages(&self, note: Option<&str>) -> Vec<Message> {
-        let mut messages = vec![self.task.clone()];
-        for Exchange { reply, results } in &self.exchanges {
-            messages.push(reply.clone());
-            messages.push(Message { role: Role::User, content: results.iter().cloned().map(Content::ToolResult).collect() });
-        }
+    pub fn messages(&self, note: Option<&str>) -> Vec<Arc<Message>> {
+        let said = self.exchanges.iter().flat_map(|Exchange { reply, results }| [reply, results]);
+        let mut messages: Vec<_> = std::iter::once(&self.task).chain(said).cloned().collect();
         if let (Some(note), Some(last)) = (note, messages.last_mut()) {
-            last.content.push(Content::Text { text: note.to_owned(), trust: Trust::Host });
+            Arc::make_mut(last).content.push(Content::Text { text: note.to_owned(), trust: Trust::Host });
         }
         messages
     }
@@ -98,7 +98,7 @@ mod tests {
                     .map(|(call, _)| ToolResult { call: call.id.clone(), status: ToolStatus::Ok, text: "r".into(), trust: Trust::Host })
                     .chain([ToolResult { call: "stray".into(), status: ToolStatus::Ok, text: "r".into(), trust: Trust::Host }])
                     .collect();
-                history.push(&reply, results);
+                history.push(&reply, Arc::new(Message::assistant(&reply)), results);
                 let messages = history.messages(note.then_some("note"));
 
                 prop_assert!(messages.len() <= 1 + 2 * KEPT_EXCHANGES);
@@ -108,7 +108,7 @@ mod tests {
                 // What is called stable is repeated by the request after the next.
                 if !note {
                     let mut later = history.clone();
-                    later.push(&reply, Vec::new());
+                    later.push(&reply, Arc::new(Message::assistant(&reply)), Vec::new());
                     let stable = history.stable();
                     prop_assert_eq!(&messages[..stable], &later.messages(None)[..stable]);
                 }

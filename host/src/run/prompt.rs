@@ -22,6 +22,7 @@ pub fn system(run: &ValidatedRun) -> String {
     reporting(&mut out, &run.reporting);
     environment(&mut out, &run.site);
     skills(&mut out, &run.skills);
+    out.shrink_to_fit();
     out
 }
 

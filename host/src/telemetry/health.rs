@@ -58,7 +58,7 @@ pub struct Answer {
 }
 
 impl Health {
-    /// Nothing is known yet: no tasks, no gates.
+    /// Nothing is known yet: no tasks, no gates. Alive, and not ready.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -113,6 +113,9 @@ impl Health {
                 Position::Until(moment) if now < *moment => lines.add(true, name, ""),
                 Position::Until(_) => lines.add(false, name, "expired"),
             }
+        }
+        if state.gates.is_empty() {
+            lines.add(false, "process", "starting");
         }
         if state.leaving {
             lines.add(false, "process", "shutting down");
@@ -283,8 +286,9 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_is_alive_and_never_ready() {
+    fn who_leaves_is_alive_and_never_ready_and_who_starts_is_not_ready_yet() {
         let health = Health::new();
+        assert!(health.alive().good && !health.ready().good);
         health.gate("caches").open();
         assert!(health.ready().good);
         health.leave();

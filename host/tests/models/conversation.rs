@@ -35,10 +35,10 @@ async fn calls_and_results_go_back_and_forth() {
         assert_eq!(reply.usage, Usage { input: 1000, output: 80, cached: 600, cache_written: written }, "{name}");
 
         // The last turn: no calls any more, and a word of the host after the results.
-        request.messages.push(Message::assistant(&reply));
+        request.messages.push(Message::assistant(&reply).into());
         let mut results = vec![result("call-1-1", ToolStatus::Ok, "fine"), result("call-1-2", ToolStatus::Blocked, "no")];
         results.push(Content::Text { text: "Report now.".to_owned(), trust: Trust::Host });
-        request.messages.push(Message { role: Role::User, content: results });
+        request.messages.push(Message { role: Role::User, content: results }.into());
         request.may_call = false;
         let reply = ask(name, &server, &request).await.unwrap();
         assert_eq!((reply.text.as_str(), reply.stop, reply.calls.len()), ("All is well.", Stop::EndTurn, 0), "{name}");
@@ -75,8 +75,8 @@ async fn cache_breakpoints_stand_where_the_next_request_will_be_the_same() {
     for text in ["x", "y"] {
         request
             .messages
-            .push(Message { role: Role::Assistant, content: vec![Content::Text { text: text.to_owned(), trust: Trust::Host }] });
-        request.messages.push(Message::user(text));
+            .push(Message { role: Role::Assistant, content: vec![Content::Text { text: text.to_owned(), trust: Trust::Host }] }.into());
+        request.messages.push(Message::user(text).into());
     }
     ask("anthropic", &server, &request).await.unwrap();
     request.stable = 3;
@@ -112,9 +112,9 @@ async fn names_that_a_vendor_refuses_are_mapped_and_come_back() {
         let back: Vec<_> = reply.calls.iter().map(|call| call.name.as_str()).collect();
         assert_eq!(back, ["mcp.k8sgpt.analyze", "mcp_k8sgpt_analyze", "mcp/k8sgpt/analyze", "never_heard_of"], "{name}");
 
-        request.messages.push(Message::assistant(&reply));
+        request.messages.push(Message::assistant(&reply).into());
         let results = reply.calls.iter().map(|call| result(&call.id, ToolStatus::Ok, "x")).collect();
-        request.messages.push(Message { role: Role::User, content: results });
+        request.messages.push(Message { role: Role::User, content: results }.into());
         ask(name, &server, &request).await.unwrap();
         all_were_fine(&server);
         assert_eq!(tools(&server.seen()[1].body), words);
@@ -138,9 +138,9 @@ async fn arguments_that_are_no_json_are_said_to_be_so_and_can_be_repeated() {
         assert!(reply.calls.iter().all(|call| call.arguments != Arguments::Json(json!({}))), "{name}");
         assert_eq!(reply.calls[2].arguments, Arguments::Json(json!([1])));
 
-        request.messages.push(Message::assistant(&reply));
+        request.messages.push(Message::assistant(&reply).into());
         let results = reply.calls.iter().map(|call| result(&call.id, ToolStatus::Error, "no JSON")).collect();
-        request.messages.push(Message { role: Role::User, content: results });
+        request.messages.push(Message { role: Role::User, content: results }.into());
         ask(name, &server, &request).await.unwrap();
         all_were_fine(&server);
     }
@@ -155,9 +155,9 @@ async fn ids_that_are_missing_repeated_or_malformed_are_replaced() {
         let mut request = question();
         for _ in 0..2 {
             let reply = ask(name, &server, &request).await.unwrap();
-            request.messages.push(Message::assistant(&reply));
+            request.messages.push(Message::assistant(&reply).into());
             let results = reply.calls.iter().map(|call| result(&call.id, ToolStatus::Ok, "x")).collect();
-            request.messages.push(Message { role: Role::User, content: results });
+            request.messages.push(Message { role: Role::User, content: results }.into());
         }
         ask(name, &server, &request).await.unwrap();
         all_were_fine(&server);

@@ -23,7 +23,7 @@ pub(crate) fn question() -> Request {
     Request {
         model: "provider/model-1".to_owned(),
         system: "You are forge.".to_owned(),
-        messages: vec![Message::user("Begin.")],
+        messages: vec![Message::user("Begin.").into()],
         tools: vec![tool("look"), tool("restart")],
         may_call: true,
         stable: 1,

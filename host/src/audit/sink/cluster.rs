@@ -71,8 +71,8 @@ struct Target {
 #[derive(Debug)]
 struct Known {
     resource_version: String,
-    /// The status that stands there; null before the first write.
-    status: Value,
+    /// The status that stands there, as JSON: a run waits for its model for minutes, and a text takes a third of the room.
+    status: Box<str>,
     /// What was sent with this resourceVersion and not answered: it may stand there, or still arrive.
     unanswered: Vec<Value>,
     /// The object must be looked at before anything is sent.
@@ -196,15 +196,26 @@ impl ClusterSink {
         let status = found.data.get("status").cloned().unwrap_or(Value::Null);
         let run: AgentRun = serde_json::to_value(found).and_then(serde_json::from_value).map_err(|error| unreadable(error.to_string()))?;
         let sink = Self::holding(client, namespace, name, uid, resource_version);
-        sink.known.lock().await.status = status;
+        sink.known.lock().await.status = text(&status);
         Ok((sink, run))
+    }
+
+    /// Takes an object that exists as it was seen, and asks for nothing. Should it have changed since then, the first write finds that out: it bears the
+    /// resourceVersion that was seen, and whoever wrote the status meanwhile has the run.
+    pub fn hold_as_seen(client: kube::Client, run: &AgentRun) -> Result<Self, Error> {
+        let known_as = |text: &Option<String>| text.clone().unwrap_or_default();
+        let metadata = &run.metadata;
+        let (namespace, name, uid) = (known_as(&metadata.namespace), known_as(&metadata.name), known_as(&metadata.uid));
+        let target = Target { client, namespace, name, uid };
+        let status = serde_json::to_value(&run.status).map_err(|error| target.refused(error.to_string()))?;
+        let known = Known::new(known_as(&metadata.resource_version), &status);
+        Ok(Self { target, known: Arc::new(Mutex::new(known)), metrics: None })
     }
 
     /// A sink for an object without status that exists.
     fn holding(client: kube::Client, namespace: &str, name: &str, uid: &str, resource_version: String) -> Self {
         let target = Target { client, namespace: namespace.to_owned(), name: name.to_owned(), uid: uid.to_owned() };
-        let known = Known { resource_version, status: Value::Null, unanswered: Vec::new(), unsure: false, version: 0, lost: None };
-        Self { target, known: Arc::new(Mutex::new(known)), metrics: None }
+        Self { target, known: Arc::new(Mutex::new(Known::new(resource_version, &Value::Null))), metrics: None }
     }
 
     /// The same, and each write is counted.
@@ -250,10 +261,24 @@ impl ClusterSink {
     }
 }
 
+/// As short as it can be kept.
+fn text(status: &Value) -> Box<str> {
+    status.to_string().into_boxed_str()
+}
+
 impl Known {
+    fn new(resource_version: String, status: &Value) -> Self {
+        Self { resource_version, status: text(status), unanswered: Vec::new(), unsure: false, version: 0, lost: None }
+    }
+
+    /// The status that stands there; null before the first write. It was JSON when it was kept.
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.status).unwrap_or_default()
+    }
+
     /// The object has this status at this resourceVersion, so nothing that was sent with an older one can arrive any more.
-    fn is_at(&mut self, resource_version: String, status: Value) {
-        (self.resource_version, self.status) = (resource_version, status);
+    fn is_at(&mut self, resource_version: String, status: &Value) {
+        (self.resource_version, self.status) = (resource_version, text(status));
         self.unanswered.clear();
     }
 }
@@ -294,13 +319,13 @@ impl Target {
                     Err(message) => return Err((Error::Unanswered { run: self.shown(), message }, true)),
                 }
             }
-            let operations = difference(&known.status, status);
+            let operations = difference(&known.status(), status);
             if operations.is_empty() {
                 return Ok(());
             }
             match self.send(&known.resource_version, operations).await {
                 Sent::Done(resource_version) => {
-                    known.is_at(resource_version, status.clone());
+                    known.is_at(resource_version, status);
                     return Ok(());
                 }
                 Sent::Refused { message, for_now: true } => return Err((Error::Busy { run: self.shown(), message }, true)),
@@ -368,14 +393,14 @@ impl Target {
             return Ok(Found::Foreign("it was deleted, and created anew".to_owned()));
         }
         let status = found.data.get("status").unwrap_or(&Value::Null);
-        if *status == known.status {
+        if *status == known.status() {
             // What was sent with the same resourceVersion may still arrive; with an older one it cannot.
             if resource_version != known.resource_version {
-                known.is_at(resource_version, status.clone());
+                known.is_at(resource_version, status);
             }
             Ok(Found::Own)
         } else if known.unanswered.contains(status) {
-            known.is_at(resource_version, status.clone());
+            known.is_at(resource_version, status);
             Ok(Found::Own)
         } else {
             Ok(Found::Foreign("somebody else wrote its status".to_owned()))

@@ -163,8 +163,11 @@ pub(super) async fn open(ready: Ready) -> anyhow::Result<(Prepared, Vec<Componen
         }
         (World::Cluster(..), Origin::Files(_)) | (World::Snapshot(..), _) => None,
     };
-    let governing =
-        Governing { agent: documents.agent.clone(), environment: documents.environment.clone(), policies: documents.policies.clone() };
+    let governing = Governing {
+        agent: documents.agent.clone(),
+        environment: Arc::new(documents.environment.clone()),
+        policies: Arc::new(documents.policies.clone()),
+    };
     let run = Arc::new(sources.validate(documents)?);
     let object = object.unwrap_or_else(|| document(&run, Some(&run.run.uid)));
     let setup = Setup { redactor: Arc::clone(&redactor), key, entries: run.limits.entries, now: Timestamp::now };
@@ -198,6 +201,7 @@ impl Origin {
     async fn read(reader: Reader, skills: &[PathBuf]) -> anyhow::Result<(Self, Documents)> {
         let (governing, models) = tokio::try_join!(reader.governing(), reader.models())?;
         let Governing { agent, environment, policies } = governing;
+        let (environment, policies) = (Arc::unwrap_or_clone(environment), Arc::unwrap_or_clone(policies));
         let components = dereference::components(&agent, skills, &format!("`{}` in the cluster", reader.shown()))?;
         let documents = Documents { agent, environment, models: models.clone(), policies, components };
         Ok((Self::Cluster { reader, models }, documents))
@@ -233,6 +237,7 @@ impl Sources {
             }
             Origin::Cluster { reader, models } => Lookup::cluster(reader, governing, run, move |now| {
                 let Governing { agent, environment, policies } = now;
+                let (environment, policies) = (Arc::unwrap_or_clone(environment), Arc::unwrap_or_clone(policies));
                 let documents = Documents { agent, environment, models: models.clone(), policies, components: Vec::new() };
                 self.validate(documents).map_err(|error| error.to_string())
             }),

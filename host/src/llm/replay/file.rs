@@ -315,7 +315,7 @@ impl Canonical {
             system: normalise(system),
             tools: tools.iter().map(tool).collect(),
             no_calls: !may_call,
-            messages: messages.iter().map(message).collect(),
+            messages: messages.iter().map(|one| message(one)).collect(),
         }
     }
 

@@ -12,7 +12,7 @@ pub(super) fn request(request: &Request, redactor: &Redactor) -> Request {
     Request {
         model: model.clone(),
         system: text(system, redactor),
-        messages: messages.iter().map(|message| self::message(message, redactor)).collect(),
+        messages: messages.iter().map(|message| self::message(message, redactor).into()).collect(),
         tools: tools.iter().map(|tool| self::tool(tool, redactor)).collect(),
         may_call: *may_call,
         stable: *stable,

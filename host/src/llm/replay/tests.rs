@@ -10,7 +10,7 @@ fn request(messages: Vec<Message>) -> Request {
     Request {
         model: "anthropic/claude".to_owned(),
         system: "You are forge.\nToday is 2026-11-22T16:30:51Z.".to_owned(),
-        messages,
+        messages: messages.into_iter().map(Arc::new).collect(),
         tools: vec![ToolDefinition {
             name: "inspect".to_owned(),
             description: "Looks.".to_owned(),
@@ -113,8 +113,8 @@ fn every_part_of_a_request_is_compared() {
         ("tool name", |request| request.tools[0].name.push('x')),
         ("tool description", |request| request.tools[0].description.push('x')),
         ("tool schema", |request| Arc::make_mut(&mut request.tools[0].input_schema)["properties"]["a"] = json!({ "type": "string" })),
-        ("message", |request| request.messages[0] = Message::user("Start.")),
-        ("role", |request| request.messages[0].role = Role::Assistant),
+        ("message", |request| request.messages[0] = Message::user("Start.").into()),
+        ("role", |request| Arc::make_mut(&mut request.messages[0]).role = Role::Assistant),
     ];
     for (what, change) in changes {
         let mut request = request(task());

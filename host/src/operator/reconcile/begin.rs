@@ -19,6 +19,8 @@ use crate::operator::{
     spending,
 };
 
+/// A run that waits for its turn in the cluster is told so from this time on: in a queue that moves, each word would cost a write for nothing.
+const TOLD_AFTER: Duration = Duration::from_secs(5);
 /// In front of a message about a queue, followed by a number.
 const PLACE: &str = "place ";
 
@@ -67,21 +69,30 @@ impl Look<'_> {
             Room::None(wait) => (0, Some(wait)),
         };
         let slot = self.leader.slots.take(&uid, assign::created(run), &ObjectRef::from_obj(&self.agent), assessment.at_most, may_begin);
-        match (slot, until) {
-            (Slot::Taken, _) => {}
+        let queued = match (slot, until) {
+            (Slot::Taken, _) => None,
             (Slot::Place(place), Some(wait)) => {
                 // Whoever is further behind is not next.
                 let soon = if place == 1 { wait.max(Duration::from_millis(50)) } else { ASK_AGAIN };
                 self.look_again(soon);
                 let why = format!("{} runs began within the last hour in the cluster, which is the most", hourly.cluster);
-                return self.waits(run, "ClusterRateLimit", Some(place), &why).await;
+                Some(("ClusterRateLimit", place, why))
             }
             (Slot::Place(place), None) => {
                 self.look_again(ASK_AGAIN);
                 let most = self.leader.operator.settings.max_concurrent;
-                let why = format!("{most} runs are active in the cluster, which is the most");
-                return self.waits(run, "ClusterLimit", Some(place), &why).await;
+                Some(("ClusterLimit", place, format!("{most} runs are active in the cluster, which is the most")))
             }
+        };
+        if let Some((reason, place, why)) = queued {
+            // Telling takes a write, and others may have what it takes to begin.
+            drop(one_at_a_time);
+            let left = TOLD_AFTER.saturating_sub(self.leader.waiting.waited(run, elapsed));
+            if !left.is_zero() {
+                self.look_again(left);
+                return Ok(());
+            }
+            return self.waits(run, reason, Some(place), &why).await;
         }
         self.leader.rates.begins(run, elapsed);
         drop(one_at_a_time);

@@ -4,6 +4,8 @@
 //! Every request is a quorum read (no resourceVersion is asked for), so the answer is what held when it was asked. What cannot be read ends the run, or denies the
 //! call that it was read for: nothing is guessed, and a policy whose selector means nothing is not skipped.
 
+use std::sync::Arc;
+
 use infraagent_api::{AgentEnvironment, InfraAgent, InfraAgentPolicy, ModelTierConfig};
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -30,14 +32,14 @@ pub struct Reader {
 pub struct Governing {
     /// The agent.
     pub agent: InfraAgent,
-    /// The environment that it names.
-    pub environment: AgentEnvironment,
-    /// The policies that select its namespace, by name.
-    pub policies: Vec<InfraAgentPolicy>,
+    /// The environment that it names. Shared by runs that read the same.
+    pub environment: Arc<AgentEnvironment>,
+    /// The policies that select its namespace, by name. Shared too.
+    pub policies: Arc<Vec<InfraAgentPolicy>>,
 }
 
 /// What could not be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// There is no such object.
     #[error("there is no {kind} `{name}`: {hint}")]
@@ -87,15 +89,15 @@ impl Reader {
 
     /// The documents that decisions rest on, as they are now.
     pub async fn governing(&self) -> Result<Governing, Error> {
-        let (agent, policies) = tokio::try_join!(self.agent(), policies(&self.client, &self.namespace))?;
+        let (agent, policies) = tokio::try_join!(self.agent(), self.policies())?;
         let environment = self.environment(&agent).await?;
-        Ok(Governing { agent, environment, policies })
+        Ok(Governing { agent, environment: Arc::new(environment), policies: Arc::new(policies) })
     }
 
     /// The same, with an agent that was just read.
     pub async fn governing_of(&self, agent: InfraAgent) -> Result<Governing, Error> {
-        let (environment, policies) = tokio::try_join!(self.environment(&agent), policies(&self.client, &self.namespace))?;
-        Ok(Governing { agent, environment, policies })
+        let (environment, policies) = tokio::try_join!(self.environment(&agent), self.policies())?;
+        Ok(Governing { agent, environment: Arc::new(environment), policies: Arc::new(policies) })
     }
 
     /// The agent alone.
@@ -103,14 +105,25 @@ impl Reader {
         named(&self.client, &self.namespace, &self.agent, "create it, or correct --agent-name and --namespace").await
     }
 
-    async fn environment(&self, agent: &InfraAgent) -> Result<AgentEnvironment, Error> {
+    /// The environment that the agent names.
+    pub(super) async fn environment(&self, agent: &InfraAgent) -> Result<AgentEnvironment, Error> {
         let hint = format!("InfraAgent `{}` names it in `spec.environmentRef`: create it, or correct the reference", self.shown());
         named(&self.client, &self.namespace, &agent.spec.environment_ref, &hint).await
+    }
+
+    /// The policies that select the agent's namespace.
+    pub(super) async fn policies(&self) -> Result<Vec<InfraAgentPolicy>, Error> {
+        policies(&self.client, &self.namespace).await
     }
 
     /// Every ModelTierConfig.
     pub async fn models(&self) -> Result<Vec<ModelTierConfig>, Error> {
         listed(&Api::all(self.client.clone())).await
+    }
+
+    /// The agent's namespace.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
     }
 
     /// Namespace and name of the agent.

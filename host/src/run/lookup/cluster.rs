@@ -17,12 +17,15 @@ use tokio::sync::Mutex;
 
 use super::{Freshness, Lost};
 use crate::run::{
-    dereference::cluster::{Governing, Reader},
+    dereference::{
+        cluster::{Governing, Reader},
+        recent,
+    },
     validate::ValidatedRun,
 };
 
-/// From this age on documents are read again, also for what changes nothing.
-const SOON: Duration = Duration::from_secs(1);
+/// From this age on documents are read again, also for what changes nothing. That is also how old they may be when a run begins.
+const SOON: Duration = recent::SOON;
 /// The oldest documents that a decision may rest on.
 const STALE: Duration = Duration::from_secs(30);
 
@@ -46,10 +49,11 @@ struct Known {
 }
 
 impl Documents {
-    /// `governing` was just read, and `first` is what it means.
+    /// `governing` was read a moment ago, and `first` is what it means. A run may begin with what others read before it, so the first call reads anew.
     pub(super) fn new(reader: Reader, governing: Governing, first: Arc<ValidatedRun>, make: Box<Make>) -> Self {
         let now = Instant::now();
-        Self { reader, make, known: Mutex::new(Known { governing, run: Ok(first), read: now, tried: now }) }
+        let read = now.checked_sub(SOON).unwrap_or(now);
+        Self { reader, make, known: Mutex::new(Known { governing, run: Ok(first), read, tried: read }) }
     }
 
     pub(super) async fn current(&self, freshness: Freshness) -> Result<Arc<ValidatedRun>, Lost> {
@@ -79,10 +83,17 @@ impl Documents {
         known.run.clone().map_err(Lost)
     }
 
-    fn take(&self, known: &mut Known, governing: Governing, began: Instant) {
+    fn take(&self, known: &mut Known, mut governing: Governing, began: Instant) {
         known.read = began;
         if governing == known.governing && known.run.is_ok() {
             return;
+        }
+        // What stayed the same stays shared with other runs.
+        if governing.environment == known.governing.environment {
+            governing.environment = Arc::clone(&known.governing.environment);
+        }
+        if governing.policies == known.governing.policies {
+            governing.policies = Arc::clone(&known.governing.policies);
         }
         match bound(&known.governing, &governing) {
             Ok(()) => {
@@ -126,8 +137,8 @@ mod tests {
     fn governing() -> Governing {
         Governing {
             agent: fixture::object(fixture::agent()),
-            environment: fixture::object(fixture::environment()),
-            policies: vec![fixture::object(fixture::policy())],
+            environment: Arc::new(fixture::object(fixture::environment())),
+            policies: Arc::new(vec![fixture::object(fixture::policy())]),
         }
     }
 
@@ -140,10 +151,15 @@ mod tests {
             bound(&before, &now).err().unwrap_or_default()
         };
         assert_eq!(changed(|now| now.agent.spec.paused = true), "");
-        assert_eq!(changed(|now| now.policies.clear()), "");
+        assert_eq!(changed(|now| now.policies = Arc::default()), "");
         assert!(changed(|now| now.agent.metadata.uid = Some("other".to_owned())).contains("the agent was deleted"));
-        assert!(changed(|now| now.environment.metadata.uid = Some("other".to_owned())).contains("the environment was deleted"));
-        assert!(changed(|now| now.environment.metadata.name = Some("other".to_owned())).contains("another environment"));
+        assert!(
+            changed(|now| Arc::make_mut(&mut now.environment).metadata.uid = Some("other".to_owned()))
+                .contains("the environment was deleted")
+        );
+        assert!(
+            changed(|now| Arc::make_mut(&mut now.environment).metadata.name = Some("other".to_owned())).contains("another environment")
+        );
         assert!(changed(|now| now.agent.spec.service_account_name = Some("admin".to_owned())).contains("another ServiceAccount"));
     }
 

@@ -83,6 +83,24 @@ impl Server {
         connect(&self.url)
     }
 
+    /// Somebody else writes the status.
+    pub(super) fn put_status(&self, status: Value) {
+        let mut object = self.object();
+        object.value["status"] = status;
+        object.bump();
+    }
+
+    /// Somebody annotates the object.
+    pub(super) fn annotate(&self) {
+        let mut object = self.object();
+        object.value["metadata"]["annotations"]["note"] = json!("seen");
+        object.bump();
+    }
+
+    pub(super) fn client(&self) -> kube::Client {
+        client(&self.url)
+    }
+
     pub(super) fn object(&self) -> MutexGuard<'_, Object> {
         self.object.lock().unwrap()
     }
@@ -103,10 +121,14 @@ impl Server {
     }
 }
 
-fn connect(url: &str) -> ClusterSink {
+fn client(url: &str) -> kube::Client {
     let mut config = kube::Config::new(url.parse().unwrap());
     config.default_retry = false;
-    ClusterSink::holding(kube::Client::try_from(config).unwrap(), "agents", "web-watch-1", UID, "1".to_owned())
+    kube::Client::try_from(config).unwrap()
+}
+
+fn connect(url: &str) -> ClusterSink {
+    ClusterSink::holding(client(url), "agents", "web-watch-1", UID, "1".to_owned())
 }
 
 impl Object {

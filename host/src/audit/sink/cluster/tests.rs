@@ -162,6 +162,36 @@ async fn of_two_writers_of_one_record_the_second_stops() {
 }
 
 #[tokio::test]
+async fn a_run_is_begun_as_it_was_seen_or_not_at_all() {
+    let holder = |uid: &str| json!({ "phase": "Pending", "holder": { "lease": "infraagent-one", "uid": uid, "epoch": 1 }, "sequence": 7 });
+    let begin = async |server: &Server, seen: AgentRun| {
+        let sink = ClusterSink::hold_as_seen(server.client(), &seen).unwrap();
+        let key = Arc::new(AuditKey::generate().unwrap());
+        Journal::open(Sink::Cluster(sink), seen, support::setup(key, 20)).await.map(drop).map_err(|error| error.to_string())
+    };
+    for (meanwhile, looks, refused) in [("nothing", 0, ""), ("annotated", 1, ""), ("given away", 1, "somebody else wrote its status")] {
+        let server = Server::start().await;
+        server.put_status(holder("lease-1"));
+        let seen: AgentRun = serde_json::from_value(server.value()).unwrap();
+        match meanwhile {
+            "annotated" => server.annotate(),
+            "given away" => server.put_status(holder("lease-2")),
+            _ => {}
+        }
+        let begun = begin(&server, seen).await;
+        assert_eq!(server.counts().1, looks, "{meanwhile}");
+        let status = &server.value()["status"];
+        match begun {
+            Ok(()) => assert!(refused.is_empty() && status["phase"] == "Running" && status["sequence"] == 7, "{meanwhile}: {status}"),
+            Err(error) => {
+                assert!(!refused.is_empty() && error.contains(refused), "{meanwhile}: {error}");
+                assert_eq!(*status, holder("lease-2"), "nothing of it stands there");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_lost_claim_stays_lost_and_nothing_is_sent_any_more() {
     for (scenario, why) in [(Scenario::Foreign, "somebody else wrote"), (Scenario::Recreated, "created anew")] {
         let mut server = Server::start().await;
