@@ -21,7 +21,7 @@ use infraagent::{
         validate::{Inputs, RunIdentity, SkillInput, ValidatedRun, validate},
     },
 };
-use infraagent_api::AgentRun;
+use infraagent_api::{AgentEnvironment, AgentRun};
 use infraagent_guard::{
     Allowed, Claim, Decision,
     call::{Call, Effect, Mutation, Target, Workload},
@@ -182,6 +182,7 @@ impl Lab {
         let Governing { agent, environment, policies } = governing;
         let models = self.reader.models().await?;
         let skills = vec![SkillInput { manifest: Arc::clone(&self.manifest), digest: format!("sha256:{}", "0".repeat(64)) }];
+        let (environment, policies) = (AgentEnvironment::clone(&environment), policies.to_vec());
         Ok(validate(Inputs { agent, environment, models, policies, skills, cluster: self.connection.id.clone(), run })?)
     }
 
