@@ -20,9 +20,10 @@ use crate::identities::{AGENTS, account, enrolled};
 const LOOKS: [&str; 3] = ["get", "list", "watch"];
 
 /// What the operator may do beside looking, wherever it is.
-const OPERATOR_EVERYWHERE: [&str; 16] = [
+const OPERATOR_EVERYWHERE: [&str; 17] = [
     "create agentruns.core.infraagent.io",
     "create events.events.k8s.io",
+    "create subjectaccessreviews.authorization.k8s.io",
     "delete agentruns.core.infraagent.io",
     "impersonate groups. infraagent:agents",
     "impersonate userextras/infraagent.io/intent.authentication.k8s.io",
