@@ -45,6 +45,8 @@ async fn use_up(lab: &Lab<'_>) {
         let run = lab.ended(run).await;
         assert_eq!(ending(&run), (RunPhase::Succeeded, "Completed".to_owned()), "{:?}", run.status);
         assert_eq!(run.status.unwrap().usage.unwrap().total_tokens, 20_000);
+        // What it could have used is set aside until the leader has seen its end.
+        lab.settled(agent, 1).await;
     }
 }
 
