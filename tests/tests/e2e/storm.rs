@@ -1,8 +1,11 @@
 //! Somebody changes labels and annotations all the time: of the record, and of what the run acts on.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 
 use futures::FutureExt as _;
@@ -82,6 +85,8 @@ async fn in_a_storm_without_end_the_record_and_the_api_server_tell_the_same_stor
                 let number = gusts.load(Ordering::SeqCst);
                 tokio::join!(annotate_records(&client, &namespace, number), annotate_target(&client, &namespace, number));
                 gusts.fetch_add(1, Ordering::SeqCst);
+                // Or nothing at all gets through.
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         })
     };
@@ -93,18 +98,26 @@ async fn in_a_storm_without_end_the_record_and_the_api_server_tell_the_same_stor
     storm.await.unwrap();
     assert!(gusts.load(Ordering::SeqCst) > before, "it was calm");
     let said = lab.verify().await;
-    assert_eq!((&said["closed"], &said["authentic"]["answer"]), (&json!(true), &json!("yes")), "{said}\n{}", ended.said);
-    let mut recorded = Vec::new();
+    // It may lose against the storm for good. Then it says so, and what it could write is true all the same.
+    let lost = said["closed"] != json!(true);
+    let expected = if lost { ("yes", "no") } else { ("yes", "yes") };
+    let answers = (said["consistent"]["answer"].as_str().unwrap(), said["authentic"]["answer"].as_str().unwrap());
+    assert_eq!(answers, expected, "{said}\n{}", ended.said);
+    assert!(!lost || (ended.code != Some(0) && ended.said.contains("it changes all the time")), "{}", ended.said);
+    let (mut recorded, mut open) = (Vec::new(), Vec::new());
     for entry in lab.changes().await {
-        let code = match (entry.status.as_str(), entry.reason.as_deref()) {
-            ("executed", _) => 200,
-            ("failed", Some("conflict")) => 409,
+        let intent = lab.intent(entry.seq).await;
+        match (entry.status.as_str(), entry.reason.as_deref()) {
+            ("executed", _) => recorded.push((intent, 200)),
+            ("failed", Some("conflict")) => recorded.push((intent, 409)),
             // Its intent could not be written.
-            ("blocked", Some("not-recorded")) => continue,
+            ("blocked", Some("not-recorded")) => {}
+            ("intended", _) if lost => open.push(intent),
             other => panic!("{other:?}: {}", ended.said),
-        };
-        recorded.push((lab.intent(entry.seq).await, code));
+        }
     }
     recorded.sort();
-    assert_eq!(lab.noted().await, recorded, "{}", ended.said);
+    let mut noted = lab.noted().await;
+    noted.retain(|(intent, _)| !open.contains(intent));
+    assert_eq!(noted, recorded, "{}", ended.said);
 }
