@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod broker;
+mod causes;
 pub mod cel;
 pub mod cli;
 pub mod clock;

@@ -29,6 +29,19 @@ pub enum Command {
     Run(Run),
 }
 
+/// What both take.
+#[derive(Debug, clap::Args)]
+struct How {
+    /// Folder of the components that the operator has as bundled skills
+    #[arg(long, value_name = "DIR")]
+    bundled_skills: Option<PathBuf>,
+    /// Print the complete explanation in this format
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Output>,
+    #[command(flatten)]
+    cluster: Flags,
+}
+
 /// Arguments of `infraagent explain agent`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -40,14 +53,8 @@ It reads what a run would read, with your own rights; nothing is run and nothing
 pub struct Agent {
     /// Name of the InfraAgent
     name: String,
-    /// Folder of the components that the operator has as bundled skills
-    #[arg(long, value_name = "DIR")]
-    bundled_skills: Option<PathBuf>,
-    /// Print the complete explanation in this format
-    #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Output>,
     #[command(flatten)]
-    cluster: Flags,
+    how: How,
 }
 
 /// Arguments of `infraagent explain run`.
@@ -60,23 +67,17 @@ It explains the agent of the run as its documents are now. What was decided in t
 pub struct Run {
     /// Name of the AgentRun
     name: String,
-    /// Folder of the components that the operator has as bundled skills
-    #[arg(long, value_name = "DIR")]
-    bundled_skills: Option<PathBuf>,
-    /// Print the complete explanation in this format
-    #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Output>,
     #[command(flatten)]
-    cluster: Flags,
+    how: How,
 }
 
 /// Explains.
 pub async fn main(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Agent(Agent { name, bundled_skills, output, cluster }) => {
+        Command::Agent(Agent { name, how: How { bundled_skills, output, cluster } }) => {
             agent(&Cluster::connect(&cluster).await?, &name, bundled_skills, output).await
         }
-        Command::Run(Run { name, bundled_skills, output, cluster }) => {
+        Command::Run(Run { name, how: How { bundled_skills, output, cluster } }) => {
             let cluster = Cluster::connect(&cluster).await?;
             let run = cluster.get::<AgentRun>(&name).await?;
             agent(&cluster, &run.spec.agent_ref, bundled_skills, output).await

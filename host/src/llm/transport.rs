@@ -26,7 +26,10 @@ use super::{
     endpoint::Endpoint,
     retry::{self, Pace},
 };
-use crate::audit::{Redactor, escape_terminal};
+use crate::{
+    audit::{Redactor, escape_terminal},
+    causes::causes,
+};
 
 /// The longest time from the beginning of a question to the end of its reply.
 pub const TIMEOUT: Duration = Duration::from_secs(120);
@@ -191,7 +194,7 @@ impl Transport {
     pub fn new(endpoint: &Endpoint, method: &[&str], key_header: KeyHeader) -> Result<Self, Error> {
         let (url, origin) = (endpoint.method(method), endpoint.origin());
         let failed = |message: String| Error::Client { origin: origin.clone(), message };
-        let client = client(url.scheme() == "http").map_err(|error| failed(chain(&error)))?;
+        let client = client(url.scheme() == "http").map_err(|error| failed(causes(&error)))?;
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         let key = endpoint.key().map(|key| key.expose_secret());
         if let Some(key) = key {
@@ -301,7 +304,7 @@ impl Transport {
         if error.is_timeout() && !error.is_connect() {
             return Error::Timeout { origin: self.origin.clone(), after: self.timeout };
         }
-        Error::Network { origin: self.origin.clone(), message: self.quoted(&chain(&error.without_url())) }
+        Error::Network { origin: self.origin.clone(), message: self.quoted(&causes(&error.without_url())) }
     }
 }
 
@@ -333,21 +336,6 @@ fn client(plain: bool) -> Result<Client, reqwest::Error> {
     }
     let client = client.build()?;
     Ok(known.get_or_init(|| client).clone())
-}
-
-/// An error with its causes: the outermost alone says little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// What a provider says about an error, wherever it puts it.

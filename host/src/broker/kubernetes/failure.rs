@@ -6,7 +6,7 @@ use http::StatusCode;
 use infraagent_sandbox::broker::CallError;
 use kube::core::Status;
 
-use crate::broker::world::WorldError;
+use crate::{broker::world::WorldError, causes::causes};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -39,23 +39,9 @@ impl From<kube::Error> for Failure {
         if let kube::Error::Api(status) = error {
             return Self::Refused(status);
         }
-        let text = chain(&error);
+        let text = causes(&error);
         if is_refused_connection(&error) { Self::Unreached(text) } else { Self::Lost(text) }
     }
-}
-
-/// An error and everything behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut current = error.source();
-    while let Some(source) = current {
-        let more = source.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        current = source.source();
-    }
-    text
 }
 
 /// Nobody listened: then certainly nothing was sent. Any other error of the network may have come after the last byte was.

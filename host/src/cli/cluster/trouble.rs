@@ -3,7 +3,7 @@
 use kube::{Resource, core::Status};
 
 use super::Scope;
-use crate::cli::program;
+use crate::{causes::causes, cli::program};
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Trouble {
     pub fn of(error: &kube::Error, ask: &Ask, url: &str) -> Self {
         match error {
             kube::Error::Api(status) => Self::said(status, ask, url),
-            other => Self::Unreachable(url.to_owned(), chain(other)),
+            other => Self::Unreachable(url.to_owned(), causes(other)),
         }
     }
 
@@ -158,20 +158,6 @@ impl Trouble {
             _ => Self::Refused(status.message.clone()),
         }
     }
-}
-
-/// An error and what is behind it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut current = error.source();
-    while let Some(source) = current {
-        let more = source.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        current = source.source();
-    }
-    text
 }
 
 /// Names that may have been meant, the likeliest first; at most three.
