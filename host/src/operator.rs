@@ -31,12 +31,14 @@
 mod account;
 mod assess;
 mod assign;
+pub mod backlog;
 mod close;
 mod conditions;
 mod drain;
 mod events;
 mod evidence;
 mod execution;
+mod export;
 mod heads;
 mod heartbeat;
 mod hold;
@@ -64,14 +66,15 @@ use infraagent_api::AgentRun;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
-pub(crate) use self::{
-    heartbeat::{DRAINING, LABEL as LEASE_LABEL, RECORD, REPLICA},
-    leader::NAME as LEADER_LEASE,
-};
 pub use self::{
+    export::Export,
     rates::Hourly,
     retention::Retention,
     settings::{Settings, Timings},
+};
+pub(crate) use self::{
+    heartbeat::{DRAINING, LABEL as LEASE_LABEL, RECORD, REPLICA},
+    leader::NAME as LEADER_LEASE,
 };
 use crate::{
     audit::AuditKey,
@@ -112,10 +115,14 @@ pub struct Operator {
     pub skills: Sources,
     /// Signs records.
     pub key: Arc<AuditKey>,
+    /// Where copies of records go.
+    pub export: Option<Export>,
     /// What is told about runs.
     pub telemetry: Telemetry,
     /// What is counted.
     pub metrics: Metrics,
+    /// How many runs of each agent are not over.
+    pub backlog: backlog::Backlog,
     /// Whether this process lives and is ready.
     pub health: Arc<Health>,
     /// Has [`STARTING`] permits: a run that starts reads a dozen documents, and a thousand that start together would open as many connections.

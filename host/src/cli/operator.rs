@@ -15,10 +15,11 @@ use tokio::{
 };
 
 use crate::{
+    audit::export,
     clock::Clock,
     compile::{CompileLimits, Compiler, Flags},
     operator::{
-        self, Hourly, Operator, Retention, Settings, Timings, keys,
+        self, Export, Hourly, Operator, Retention, Settings, Timings, keys,
         webhook::{self, tls::Acceptor},
     },
     run::{connection::Connection, workshop::Workshop},
@@ -121,6 +122,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "webhook_tls_cert", env = "INFRAAGENT_WEBHOOK_TLS_KEY")]
     webhook_tls_key: Option<PathBuf>,
     #[command(flatten)]
+    export: export::Args,
+    #[command(flatten)]
     traces: trace::Args,
     #[command(flatten)]
     compile: Flags,
@@ -159,10 +162,12 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         webhook_address,
         webhook_tls_cert,
         webhook_tls_key,
+        export,
         traces,
         compile,
     } = args;
     let timings = Timings::new(lease_duration, effect_timeout, drain_timeout)?;
+    let exporter = export.open(&traces, &|name| std::env::var(name).ok()).context("--export")?;
     let shutdown = told_to_end().context("signals cannot be listened to")?;
     // What is asked for while it starts is answered: not ready yet.
     let (health, metrics) = (Health::new(), Metrics::new()?);
@@ -238,9 +243,11 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         clock: Clock::system(),
         began: Clock::system().now(),
         workshop: Workshop::new(Compiler::new(CompileLimits::from(compile)), cache),
+        export: exporter.map(|exporter| Export::new(exporter, Arc::clone(&keys.audit), export.holds_retention())),
         key: keys.audit,
         telemetry: Telemetry { metrics: Some(metrics.clone()), traces: traces.clone() },
         metrics,
+        backlog: operator::backlog::Backlog::default(),
         health,
         starting: Semaphore::new(operator::STARTING),
     };

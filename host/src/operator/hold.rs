@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    NOT_OVER, Operator,
+    NOT_OVER, Operator, backlog,
     close::{self, Verdict},
     execution,
     heartbeat::LeaseRef,
@@ -75,17 +75,29 @@ impl Holder {
         let mut changes = watcher(api, config).default_backoff().modify(|run| run.metadata.managed_fields = None).boxed();
         // Before that it does not know what was assigned to it.
         let listed = self.operator.health.gate("runs");
-        let mut found = HashSet::new();
+        let (mut found, mut open) = (HashSet::new(), Vec::new());
+        let backlog = &self.operator.backlog;
         loop {
             match changes.try_next().await {
-                Ok(Some(watcher::Event::Apply(run))) => self.look(run),
-                Ok(Some(watcher::Event::Delete(run))) => self.gone(&run),
-                Ok(Some(watcher::Event::Init)) => found.clear(),
+                Ok(Some(watcher::Event::Apply(run))) => {
+                    backlog.seen(&run);
+                    self.look(run);
+                }
+                Ok(Some(watcher::Event::Delete(run))) => {
+                    backlog.gone(&run);
+                    self.gone(&run);
+                }
+                Ok(Some(watcher::Event::Init)) => {
+                    found.clear();
+                    open.clear();
+                }
                 Ok(Some(watcher::Event::InitApply(run))) => {
                     found.insert(names(&run).2);
+                    open.push((backlog::agent(&run), run.name_any()));
                     self.look(run);
                 }
                 Ok(Some(watcher::Event::InitDone)) => {
+                    backlog.only(open.drain(..));
                     self.only(&found);
                     listed.open();
                 }

@@ -26,7 +26,7 @@ use super::{
     NOT_OVER, Operator,
     account::Accounts,
     conditions::said,
-    events,
+    events, export,
     heads::Heads,
     heartbeat::{LABEL, LeaseRef, REPLICA},
     rates::Rates,
@@ -140,6 +140,7 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
     tasks.spawn(reconcile::orphans(Arc::clone(&leader)));
     tasks.spawn(reconcile::follow_clock(Arc::clone(&leader)));
     tasks.spawn(events::follow(Arc::clone(&leader)));
+    tasks.spawn(export::follow(Arc::clone(&leader)));
     tasks.spawn(retention::keep_to_it(Arc::clone(&leader)));
     let queue = stream::poll_fn(move |context| woken.poll_recv(context)).map(Ok::<_, watcher::Error>);
     let reconciled = applier(

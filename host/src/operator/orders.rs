@@ -125,7 +125,7 @@ pub(super) fn tick(run: &AgentRun) -> Option<Timestamp> {
 }
 
 /// A name can be longer than the value of a label, or than what leaves room for what follows.
-pub(super) fn stem(name: &str) -> String {
+fn stem(name: &str) -> String {
     name.chars().take(63).collect::<String>().trim_end_matches(['-', '.']).to_owned()
 }
 

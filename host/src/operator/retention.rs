@@ -3,7 +3,8 @@
 //!
 //! # Guarantees
 //!
-//! * Nothing is removed that is not over, that belongs to the newest of its agent, or that the limits of the hour still count.
+//! * Nothing is removed that is not over, that belongs to the newest of its agent, that the limits of the hour still count, or, where records are exported, that was
+//!   not exported yet (unless an administrator says otherwise).
 //! * What is removed stands in a floor that was durable before. Of an interrupted removal the rest follows next time; it is a whole piece of the chain.
 //! * A break in what is removed is counted in the floor, signed, and logged: retention does not launder.
 //! * Age is believed only if this replica's clock and the API server's agree on it.
@@ -219,6 +220,14 @@ async fn remove(leader: &Leader, agent_uid: &str, records: &[Record]) -> Result<
         let link = Link::of(&document, Some(&key));
         let version = document.run.resource_version();
         if !link.ended {
+            break;
+        }
+        if operator.export.as_ref().is_some_and(|export| !export.permits_removal(&document)) {
+            tracing::warn!(
+                namespace = record.namespace,
+                run = record.name,
+                "a record is not exported yet, and so are those after it: they stay"
+            );
             break;
         }
         let (sequence, below) = (link.sequence.unwrap_or(0), floor.as_ref().map_or(0, |floor| floor.sequence));

@@ -1,6 +1,7 @@
 //! Replicas in this process, so that their wall clocks can be set.
 
 mod clocks;
+mod export;
 mod limits;
 mod retention;
 mod schedule;
@@ -21,6 +22,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    audit::export::Exporter,
     clock::Shift,
     compile::{CompileLimits, Compiler},
 };
@@ -132,6 +134,11 @@ impl Site {
 
     /// What `infraagent operator` sets up, without ports, for the one namespace.
     async fn replica(&self, shift: &Shift, settings: Settings) -> Replica {
+        self.replica_with(shift, settings, None).await
+    }
+
+    /// The same, with somebody who gets copies of the records.
+    async fn replica_with(&self, shift: &Shift, settings: Settings, exporter: Option<Exporter>) -> Replica {
         let config = config_of(&self.kubeconfig).await;
         let watching = kube::Client::try_from(config.clone()).unwrap();
         let mut connection = Connection::open(config, infraagent_guard::name::Namespace::parse(&self.home).unwrap()).await.unwrap();
@@ -146,7 +153,9 @@ impl Site {
             clock: Clock::shifted(shift),
             began: Clock::shifted(shift).now(),
             workshop: Workshop::new(Compiler::with_program(infraagent_tests::binary(), CompileLimits::default()), None),
+            export: exporter.map(|exporter| Export::new(exporter, Arc::clone(&keys.audit), true)),
             key: keys.audit,
+            backlog: backlog::Backlog::default(),
             telemetry: Telemetry { metrics: Some(metrics.clone()), ..Telemetry::default() },
             metrics,
             health: Health::new(),

@@ -9,6 +9,7 @@ mod chaos;
 mod endings;
 mod events;
 mod explain;
+mod export;
 mod lab;
 mod limits;
 mod model;

@@ -5,11 +5,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use futures::{StreamExt as _, stream};
 use http::HeaderMap;
 use infraagent_api::{
-    AgentRun, InfraAgent, LABEL_AGENT,
+    AgentRun, InfraAgent,
     run::{RunInput, RunTrigger},
 };
 use jiff::Timestamp;
-use kube::{Api, ResourceExt as _, api::ListParams};
+use kube::{Api, ResourceExt as _};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{
@@ -21,9 +21,10 @@ use super::{
 };
 use crate::{
     operator::{
-        NOT_OVER, Operator,
+        Operator,
+        backlog::Space,
         conditions::said,
-        orders::{Order, Placed, stem},
+        orders::{Order, Placed},
         trigger::{
             self, Hash, WINDOW,
             filters::{Filters, Verdict},
@@ -213,12 +214,21 @@ impl Desk {
             }
         }
         let order = order(&names.now);
-        // From the API server's cache: near enough for a bound, and cheap.
-        let waiting = ListParams::default().labels(&format!("{LABEL_AGENT}={}", stem(&agent.name_any()))).fields(NOT_OVER).match_any();
-        if runs.list_metadata(&waiting).await?.items.len() > MOST_WAITING {
-            return Ok(if runs.get_metadata_opt(order.name()).await?.is_some() { Started::Before } else { Started::Full });
+        let (key, run) = ((agent.namespace().unwrap_or_default(), agent.name_any()), order.name().to_owned());
+        let backlog = &self.operator.backlog;
+        // One of them may have begun.
+        let space = backlog.reserve(&key, &run, MOST_WAITING + 1);
+        match space {
+            Space::Reserved | Space::Known => {}
+            Space::None => return Ok(if runs.get_metadata_opt(&run).await?.is_some() { Started::Before } else { Started::Full }),
+            Space::Unknown => return Ok(Started::Failed),
         }
-        Ok(match order.place(client).await? {
+        let placed = order.place(client).await;
+        if space == Space::Reserved && !matches!(placed, Ok(Placed::New)) {
+            // Nobody knows whether it is there after an error; if it is, the watch shows it.
+            backlog.forget(&key, &run);
+        }
+        Ok(match placed? {
             Placed::New => Started::New,
             Placed::Before => Started::Before,
         })
