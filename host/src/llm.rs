@@ -9,6 +9,7 @@
 //! | [`anthropic`], [`openai`] | the two wire formats |
 //! | [`endpoint`] | base URL and key, which never leave each other |
 //! | [`transport`], [`retry`] | HTTP: time-outs, sizes, retries |
+//! | `connect`, `exchange` | a connection, and one question and its reply on it |
 //! | [`names`], [`arguments`] | what a model wrote, and what was meant |
 //! | [`replay`] | recorded conversations, and how they are recorded |
 //!
@@ -17,7 +18,9 @@
 
 pub mod anthropic;
 pub mod arguments;
+mod connect;
 pub mod endpoint;
+mod exchange;
 pub mod names;
 pub mod openai;
 pub mod provider;

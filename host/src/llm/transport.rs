@@ -9,21 +9,24 @@
 
 use std::{
     fmt,
-    sync::OnceLock,
     time::{Duration, Instant},
 };
 
 use http::{
-    HeaderName, HeaderValue, StatusCode,
+    HeaderName, HeaderValue, StatusCode, Uri,
     header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
+    response::Parts,
+    uri::InvalidUri,
 };
 use jiff::Timestamp;
-use reqwest::{Client, Response, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::{timeout, timeout_at};
 use url::Url;
 
 use super::{
+    connect::{self, Connector},
     endpoint::Endpoint,
+    exchange::{self, Reply},
     retry::{self, Pace},
 };
 use crate::{
@@ -171,8 +174,9 @@ impl Failed {
 
 /// Asks one method of one endpoint.
 pub struct Transport {
-    client: Client,
+    connector: &'static Connector,
     url: Url,
+    to: Uri,
     origin: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     key: Option<SecretString>,
@@ -194,7 +198,8 @@ impl Transport {
     pub fn new(endpoint: &Endpoint, method: &[&str], key_header: KeyHeader) -> Result<Self, Error> {
         let (url, origin) = (endpoint.method(method), endpoint.origin());
         let failed = |message: String| Error::Client { origin: origin.clone(), message };
-        let client = client(url.scheme() == "http").map_err(|error| failed(causes(&error)))?;
+        let connector = Connector::shared(url.scheme() == "http").map_err(|error| failed(error.to_string()))?;
+        let to = url.as_str().parse().map_err(|error: InvalidUri| failed(error.to_string()))?;
         let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
         let key = endpoint.key().map(|key| key.expose_secret());
         if let Some(key) = key {
@@ -206,7 +211,7 @@ impl Transport {
             value.set_sensitive(true);
             headers.push((name, value));
         }
-        Ok(Self { client, url, origin, headers, key: endpoint.key().cloned(), pace: Pace::default(), timeout: TIMEOUT })
+        Ok(Self { connector, to, url, origin, headers, key: endpoint.key().cloned(), pace: Pace::default(), timeout: TIMEOUT })
     }
 
     /// With a header that is always the same.
@@ -263,48 +268,54 @@ impl Transport {
     }
 
     async fn try_once(&self, question: String) -> Result<Vec<u8>, Failed> {
-        // Of a body that could be sent again the client would keep a copy for as long as it waits.
-        let body = reqwest::Body::wrap(question);
-        let mut request = self.client.post(self.url.clone()).timeout(self.timeout).body(body);
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        let response = request.send().await.map_err(|error| Failed::for_now(self.network(error)))?;
-        let status = response.status();
+        let until = tokio::time::Instant::now() + self.timeout;
+        let asked = async {
+            let connecting = Box::pin(self.connector.connect(&self.to));
+            let stream = timeout(connect::TIMEOUT, connecting).await.map_err(|_| self.unreached("no connection within 10 s"))?;
+            let stream = stream.map_err(|error| self.unreached(&causes(&*error)))?;
+            let sent = exchange::question(&self.to, &self.headers, &question);
+            drop(question);
+            exchange::send(stream, sent).await.map_err(|error| self.network(&error))
+        };
+        let begun = timeout_at(until, asked).await.map_err(|_| Failed::for_now(self.late()))??;
+        let room = |status: StatusCode| match status {
+            _ if status.is_success() => MAX_REPLY,
+            _ if status.is_redirection() => 0,
+            _ => MAX_ERROR_BODY,
+        };
+        let Reply { head: Parts { status, headers, .. }, body } =
+            Box::pin(begun.read(room, until)).await.map_err(|error| self.network(&error))?;
         if status.is_success() {
-            return self.read(response, MAX_REPLY).await?.ok_or_else(|| Failed::for_good(Error::TooLarge { origin: self.origin.clone() }));
+            let body = body.map_err(|error| self.network(&error))?;
+            return body.ok_or_else(|| Failed::for_good(Error::TooLarge { origin: self.origin.clone() }));
         }
         if status.is_redirection() {
-            let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).and_then(|to| self.url.join(to).ok());
+            let target = headers.get(LOCATION).and_then(|value| value.to_str().ok()).and_then(|to| self.url.join(to).ok());
             let target = target.map_or_else(|| "nothing".to_owned(), |target| target.origin().ascii_serialization());
             return Err(Failed::for_good(Error::Redirect { origin: self.origin.clone(), status, target }));
         }
-        let asked_wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let asked_wait = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let asked_wait = asked_wait.and_then(|value| retry::retry_after(value, Timestamp::now()));
         // The status is what counts; a body that cannot be read takes nothing from it.
-        let body = self.read(response, MAX_ERROR_BODY).await.ok().flatten().unwrap_or_default();
+        let body = body.ok().flatten().unwrap_or_default();
         let message = self.quoted(&message(&body));
         let error = Error::Status { origin: self.origin.clone(), status, message };
         Err(Failed { error, again: retry::is_temporary(status), asked_wait })
     }
 
-    /// The body, or nothing if it is larger than that.
-    async fn read(&self, mut response: Response, most: usize) -> Result<Option<Vec<u8>>, Failed> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| Failed::for_now(self.network(error)))? {
-            if chunk.len() > most - body.len() {
-                return Ok(None);
-            }
-            body.extend_from_slice(&chunk);
+    fn network(&self, error: &exchange::Error) -> Failed {
+        match error {
+            exchange::Error::Late(_) => Failed::for_now(self.late()),
+            exchange::Error::Io(_) | exchange::Error::Reply(_) => self.unreached(&causes(error)),
         }
-        Ok(Some(body))
     }
 
-    fn network(&self, error: reqwest::Error) -> Error {
-        if error.is_timeout() && !error.is_connect() {
-            return Error::Timeout { origin: self.origin.clone(), after: self.timeout };
-        }
-        Error::Network { origin: self.origin.clone(), message: self.quoted(&causes(&error.without_url())) }
+    fn unreached(&self, why: &str) -> Failed {
+        Failed::for_now(Error::Network { origin: self.origin.clone(), message: self.quoted(why) })
+    }
+
+    fn late(&self) -> Error {
+        Error::Timeout { origin: self.origin.clone(), after: self.timeout }
     }
 }
 
@@ -312,30 +323,6 @@ impl fmt::Debug for Transport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Transport").field("url", &self.url.as_str()).finish_non_exhaustive()
     }
-}
-
-/// The client of all runs: what it trusts is read once. Each question that waits has a connection of its own (HTTP/1), since providers limit how many share one,
-/// and runs wait for minutes.
-fn client(plain: bool) -> Result<Client, reqwest::Error> {
-    static SECURE: OnceLock<Client> = OnceLock::new();
-    static PLAIN: OnceLock<Client> = OnceLock::new();
-    let known = if plain { &PLAIN } else { &SECURE };
-    if let Some(client) = known.get() {
-        return Ok(client.clone());
-    }
-    let mut client = Client::builder()
-        .user_agent(concat!("infraagent/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .referer(false)
-        .http1_only()
-        .connect_timeout(Duration::from_secs(10));
-    if plain {
-        // A proxy would read the key, and no certificate authority is needed.
-        client = client.no_proxy().tls_certs_only([]);
-    }
-    let client = client.build()?;
-    Ok(known.get_or_init(|| client).clone())
 }
 
 /// What a provider says about an error, wherever it puts it.
