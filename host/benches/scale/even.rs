@@ -25,11 +25,11 @@ const SIDE_BY_SIDE: usize = 16;
 /// How much the medians of the halves of a window may differ, in MiB: pages that are given back late.
 const NO_GROWTH: f64 = 4.0;
 
-pub(crate) async fn run(quick: bool) -> anyhow::Result<Vec<Row>> {
-    let (fleets, minutes): (&[usize], u32) = if quick { (&[600], 1) } else { (&[1000, 10_000], 4) };
+pub(crate) async fn run(quick: bool, agents: Option<usize>) -> anyhow::Result<Vec<Row>> {
+    let (fleets, minutes) = if quick { (vec![600], 1) } else { (vec![1000, 10_000], 4) };
     let mut rows = Vec::new();
-    for agents in fleets {
-        rows.extend(measured(*agents, minutes).await?);
+    for agents in agents.map_or(fleets, |agents| vec![agents]) {
+        rows.extend(measured(agents, minutes).await?);
     }
     Ok(rows)
 }

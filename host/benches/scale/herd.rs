@@ -32,14 +32,18 @@ const SIDE_BY_SIDE: usize = 16;
 /// Between two requests of the other client.
 const PAUSE: Duration = Duration::from_millis(20);
 
-pub(crate) async fn run(quick: bool) -> anyhow::Result<Vec<Row>> {
-    let (agents, idle) = if quick { (500, 10) } else { (10_000, 60) };
+pub(crate) async fn run(quick: bool, agents: Option<usize>) -> anyhow::Result<Vec<Row>> {
+    let (fleet, idle) = if quick { (500, 10) } else { (10_000, 60) };
+    let agents = agents.unwrap_or(fleet);
     let (model, asked) = model()?;
     let stage = Stage::around(model).await?;
-    // It takes a while until all are there and were looked at.
-    let minute = (Timestamp::now().as_second() + 150 + i64::try_from(agents)? / 25).div_euclid(60) + 1;
-    stage.enroll_with(agents, |_| json!({ "cron": format!("{} * * * *", minute.rem_euclid(60)) })).await?;
+    let began = Instant::now();
+    stage.enroll(agents).await?;
     let operator = stage.operator(agents, SIDE_BY_SIDE).await?;
+    // To give each its schedule takes no longer than to create it and look at it did.
+    let soon = Timestamp::now().as_second() + i64::try_from(began.elapsed().as_secs() + idle)? + 30;
+    let minute = soon.div_euclid(60) + 1;
+    stage.schedule(agents, &json!({ "cron": format!("{} * * * *", minute.rem_euclid(60)) })).await?;
     sleep(Duration::from_secs(5)).await;
     let calm = Neighbour::start(&stage);
     sleep(Duration::from_secs(idle)).await;

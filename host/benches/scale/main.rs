@@ -42,10 +42,10 @@ async fn measure_all(args: &Args) -> anyhow::Result<Vec<Row>> {
         rows.extend(runs::run(args.quick).await?);
     }
     if args.wants("even") {
-        rows.extend(even::run(args.quick).await?);
+        rows.extend(even::run(args.quick, args.agents).await?);
     }
     if args.wants("herd") {
-        rows.extend(herd::run(args.quick).await?);
+        rows.extend(herd::run(args.quick, args.agents).await?);
     }
     if args.wants("webhooks") {
         rows.extend(webhooks::run(args.quick).await?);

@@ -108,6 +108,24 @@ impl Stage {
         stream::iter(0..agents).map(create).buffered(SIDE_BY_SIDE).try_collect().await
     }
 
+    /// Gives all of the agents this schedule, and waits until each knows when it is due. The operator is there.
+    pub(crate) async fn schedule(&self, agents: usize, schedule: &Value) -> anyhow::Result<()> {
+        let api = self.api::<InfraAgent>();
+        let patch = Patch::Merge(json!({ "spec": { "schedule": schedule } }));
+        let change = async |at: usize| {
+            api.patch_metadata(&Self::agent(at), &PatchParams::default(), &patch).await.with_context(|| Self::agent(at))?;
+            anyhow::Ok(())
+        };
+        stream::iter(0..agents).map(change).buffered(SIDE_BY_SIDE).try_collect::<()>().await?;
+        let waits = |agent: &InfraAgent| agent.status.as_ref().is_some_and(|status| status.next_run_time.is_some());
+        eventually("every agent knows when it is due", async || {
+            sleep(Duration::from_millis(u64::try_from(agents)? / 2)).await;
+            let all = api.list(&ListParams::default().match_any()).await?.items;
+            Ok((all.iter().filter(|agent| waits(agent)).count() == agents).then_some(()))
+        })
+        .await
+    }
+
     /// Starts a replica and waits until it has looked at everything.
     pub(crate) async fn operator(&self, agents: usize, most_runs: usize) -> anyhow::Result<Operator> {
         let operator = Operator::start(&self.kubeconfig, &self.skills, most_runs)?;
@@ -120,8 +138,11 @@ impl Stage {
         .await?;
         let all = self.api::<InfraAgent>();
         eventually("every agent is ready", async || {
+            // Thousands of agents are many megabytes: they are not listed all the time, and from the API server's cache.
+            sleep(Duration::from_millis(u64::try_from(agents)? / 2)).await;
             let phase = |agent: &InfraAgent| agent.status.as_ref().and_then(|status| status.phase) == Some(AgentPhase::Ready);
-            Ok((all.list(&ListParams::default()).await?.items.iter().filter(|agent| phase(agent)).count() == agents).then_some(()))
+            Ok((all.list(&ListParams::default().match_any()).await?.items.iter().filter(|agent| phase(agent)).count() == agents)
+                .then_some(()))
         })
         .await?;
         Ok(operator)
