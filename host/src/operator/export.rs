@@ -20,6 +20,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    ops::Bound::{Excluded, Unbounded},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -99,6 +100,8 @@ type Name = (String, String);
 #[derive(Debug, Default)]
 struct Queue {
     names: Mutex<BTreeSet<Name>>,
+    /// The last one that was taken: the next one is the one behind it, so none waits for ever because others change all the time.
+    last: Mutex<Name>,
     /// All runs are to be looked through.
     all: Mutex<bool>,
     something: Notify,
@@ -126,9 +129,14 @@ impl Queue {
     /// Some of them, which are no longer in it.
     fn some(&self) -> Vec<Name> {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let some: Vec<Name> = names.iter().take(TOGETHER).cloned().collect();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind = names.range((Excluded(last.clone()), Unbounded));
+        let some: Vec<Name> = behind.chain(names.range(..=last.clone())).take(TOGETHER).cloned().collect();
         for name in &some {
             names.remove(name);
+        }
+        if let Some(name) = some.last() {
+            last.clone_from(name);
         }
         some
     }
@@ -350,5 +358,10 @@ mod tests {
         assert_eq!((queue.len(), queue.takes_all(), queue.takes_all()), (MOST, true, false));
         assert_eq!(queue.some(), (0..TOGETHER).map(name).collect::<Vec<_>>());
         assert_eq!(queue.len(), MOST - TOGETHER);
+        // Those change again and again, and the others have their turn all the same.
+        (0..TOGETHER).map(name).for_each(|name| queue.put(name));
+        assert_eq!(queue.some(), (TOGETHER..2 * TOGETHER).map(name).collect::<Vec<_>>());
+        let left = (2..=MOST / TOGETHER).flat_map(|_| queue.some()).count();
+        assert_eq!((left, queue.len(), queue.some()), (MOST - TOGETHER, 0, Vec::new()));
     }
 }
