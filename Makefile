@@ -69,5 +69,5 @@ bench: setup control-plane ## Measure, as ratios against a baseline in the same 
 	@hack/bench chain
 
 .PHONY: bench-scale
-bench-scale: setup control-plane ## Measure the operator: idle, with many runs in flight, and runs per second; writes target/bench-scale.json
+bench-scale: setup control-plane ## Measure the operator: idle, many runs in flight, runs per second, 10,000 agents, webhooks; writes target/bench-scale.json
 	@hack/bench scale

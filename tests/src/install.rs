@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use futures::{StreamExt as _, stream};
 use k8s_openapi::{
     api::core::v1::{Namespace, PersistentVolumeClaim},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -18,6 +19,9 @@ use crate::{ControlPlane, Programs, client_of, eventually};
 
 /// Namespace and name of the operator's ServiceAccount, once [`ControlPlane::install_operator`] has installed it.
 pub const OPERATOR: (&str, &str) = ("infraagent-system", "infraagent");
+
+/// How many ServiceAccounts are created at a time.
+const SIDE_BY_SIDE: usize = 8;
 
 /// Root of the repository.
 pub fn repository() -> &'static Path {
@@ -128,10 +132,13 @@ impl ControlPlane {
             if document["kind"] == "Role" {
                 document["rules"][0]["resourceNames"] = json!(accounts);
             }
-            for name in names {
+            let named = names.into_iter().map(|name| {
+                let mut document = document.clone();
                 document["metadata"]["name"] = name.into();
-                apply(&client, &document).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-            }
+                let client = &client;
+                async move { apply(client, &document).await.unwrap_or_else(|error| panic!("{name}: {error}")) }
+            });
+            stream::iter(named).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<_>>().await;
         }
     }
 }

@@ -13,6 +13,9 @@ pub(crate) struct Args {
     /// Fewer rounds: to try things out
     #[arg(long)]
     pub(crate) quick: bool,
+    /// So many agents, in the sections `even` and `herd` of scale
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) agents: Option<usize>,
     /// Exit with 1 if a goal is missed
     #[arg(long)]
     check: bool,

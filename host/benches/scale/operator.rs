@@ -20,6 +20,7 @@ pub(crate) fn program() -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct Operator {
     child: Child,
+    log: PathBuf,
 }
 
 impl Operator {
@@ -41,7 +42,22 @@ impl Operator {
             .stderr(File::options().append(true).create(true).open(&log)?)
             .spawn()
             .with_context(|| format!("`{}` cannot be started", program().display()))?;
-        Ok(Self { child })
+        Ok(Self { child, log })
+    }
+
+    /// The number of the process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Where it takes webhooks.
+    pub(crate) fn webhooks(&self) -> anyhow::Result<String> {
+        let log = std::fs::read_to_string(&self.log)?;
+        let line =
+            log.lines().rfind(|line| line.contains("--webhook-address is open")).context("it does not say where it takes webhooks")?;
+        let (_, after) = line.split_once("127.0.0.1:").context("it takes webhooks elsewhere")?;
+        let port: String = after.chars().take_while(char::is_ascii_digit).collect();
+        Ok(format!("http://127.0.0.1:{port}"))
     }
 
     /// KiB that are resident.

@@ -25,11 +25,7 @@ impl Mark {
 
     /// What the operator asked, as himself or as an agent, and got an answer to, in order.
     pub(crate) fn events(self, log: &Path) -> anyhow::Result<Vec<AuditEvent>> {
-        let (mut file, mut text) = (File::open(log)?, String::new());
-        file.seek(SeekFrom::Start(self.0))?;
-        file.read_to_string(&mut text)?;
-        // The last line may still be in the making.
-        let complete = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
+        let complete = self.lines(log)?;
         let user = format!("system:serviceaccount:{}:{}", OPERATOR.0, OPERATOR.1);
         let mut events = Vec::new();
         for line in complete.lines().filter(|line| line.contains(&user)) {
@@ -39,6 +35,16 @@ impl Mark {
             }
         }
         Ok(events)
+    }
+
+    /// What was written since, in whole lines.
+    pub(crate) fn lines(self, log: &Path) -> anyhow::Result<String> {
+        let (mut file, mut text) = (File::open(log)?, String::new());
+        file.seek(SeekFrom::Start(self.0))?;
+        file.read_to_string(&mut text)?;
+        // The last line may still be in the making.
+        text.truncate(text.rfind('\n').unwrap_or(0));
+        Ok(text)
     }
 
     /// The same, counted.
@@ -56,6 +62,12 @@ impl Mark {
 impl Requests {
     pub(crate) fn total(&self) -> usize {
         self.0.values().sum()
+    }
+
+    /// Those that changed something, but renewals of Leases.
+    pub(crate) fn writes(&self) -> usize {
+        let changes = |(verb, resource): &(String, String)| !matches!(verb.as_str(), "get" | "list" | "watch") && resource != "leases";
+        self.0.iter().filter(|(what, _)| changes(what)).map(|(_, count)| count).sum()
     }
 
     /// What nobody needs who only waits: anything but watches and renewals of Leases.

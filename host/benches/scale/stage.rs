@@ -33,7 +33,7 @@ const GROUP: &str = "core.infraagent.io/v1alpha1";
 /// How many requests of ours are on their way at a time.
 const SIDE_BY_SIDE: usize = 16;
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// The stage.
 pub(crate) struct Stage {
@@ -48,6 +48,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// Without agents, and without an operator. All of it ends when this is dropped.
     pub(crate) async fn start(script: Script) -> anyhow::Result<Self> {
+        Self::around(ModelServer::start(script)?).await
+    }
+
+    /// The same, with a model of the caller's.
+    pub(crate) async fn around(model: ModelServer) -> anyhow::Result<Self> {
         let plane = ControlPlane::start(Programs::ApiServer);
         plane.install_operator().await;
         let namespace = plane.namespace("fleet").await;
@@ -64,7 +69,7 @@ impl Stage {
         if !built.status.success() {
             bail!("`{SKILL}` does not build:\n{}", String::from_utf8_lossy(&built.stderr));
         }
-        let stage = Self { admin: plane.admin().await, plane, namespace, model: ModelServer::start(script)?, kubeconfig, skills };
+        let stage = Self { admin: plane.admin().await, plane, namespace, model, kubeconfig, skills };
         for document in stage.documents() {
             apply(&stage.admin, &document).await.with_context(|| format!("cannot apply {}", document["metadata"]["name"]))?;
         }
@@ -76,8 +81,13 @@ impl Stage {
         format!("watch-{at:04}")
     }
 
-    /// So many agents, each with a ServiceAccount of its own.
+    /// So many agents without a schedule, each with a ServiceAccount of its own.
     pub(crate) async fn enroll(&self, agents: usize) -> anyhow::Result<()> {
+        self.enroll_with(agents, |_| json!({})).await
+    }
+
+    /// So many agents, each with this schedule.
+    pub(crate) async fn enroll_with(&self, agents: usize, schedule: impl Fn(usize) -> Value) -> anyhow::Result<()> {
         let accounts: Vec<String> = (0..agents).map(|at| format!("infraagent-{}", Self::agent(at))).collect();
         self.plane.enroll(&self.namespace, &accounts.iter().map(String::as_str).collect::<Vec<_>>()).await;
         let api = self.api::<InfraAgent>();
@@ -86,7 +96,7 @@ impl Stage {
                 "apiVersion": GROUP, "kind": "InfraAgent", "metadata": { "name": Self::agent(at) },
                 "spec": {
                     "description": "Watches the pods of a shop, and says which of them are not well and since when.",
-                    "schedule": {}, "model": { "tier": "standard", "timeout": "30m" },
+                    "schedule": schedule(at), "model": { "tier": "standard", "timeout": "30m" },
                     "skills": [{ "name": SKILL, "source": "bundled" }],
                     "guardrails": { "autonomy": "observe" },
                     "environmentRef": "shop",
@@ -96,6 +106,24 @@ impl Stage {
             anyhow::Ok(())
         };
         stream::iter(0..agents).map(create).buffered(SIDE_BY_SIDE).try_collect().await
+    }
+
+    /// Gives all of the agents this schedule, and waits until each knows when it is due. The operator is there.
+    pub(crate) async fn schedule(&self, agents: usize, schedule: &Value) -> anyhow::Result<()> {
+        let api = self.api::<InfraAgent>();
+        let patch = Patch::Merge(json!({ "spec": { "schedule": schedule } }));
+        let change = async |at: usize| {
+            api.patch_metadata(&Self::agent(at), &PatchParams::default(), &patch).await.with_context(|| Self::agent(at))?;
+            anyhow::Ok(())
+        };
+        stream::iter(0..agents).map(change).buffered(SIDE_BY_SIDE).try_collect::<()>().await?;
+        let waits = |agent: &InfraAgent| agent.status.as_ref().is_some_and(|status| status.next_run_time.is_some());
+        eventually("every agent knows when it is due", async || {
+            sleep(Duration::from_millis(u64::try_from(agents)? / 2)).await;
+            let all = api.list(&ListParams::default().match_any()).await?.items;
+            Ok((all.iter().filter(|agent| waits(agent)).count() == agents).then_some(()))
+        })
+        .await
     }
 
     /// Starts a replica and waits until it has looked at everything.
@@ -110,8 +138,11 @@ impl Stage {
         .await?;
         let all = self.api::<InfraAgent>();
         eventually("every agent is ready", async || {
+            // Thousands of agents are many megabytes: they are not listed all the time, and from the API server's cache.
+            sleep(Duration::from_millis(u64::try_from(agents)? / 2)).await;
             let phase = |agent: &InfraAgent| agent.status.as_ref().and_then(|status| status.phase) == Some(AgentPhase::Ready);
-            Ok((all.list(&ListParams::default()).await?.items.iter().filter(|agent| phase(agent)).count() == agents).then_some(()))
+            Ok((all.list(&ListParams::default().match_any()).await?.items.iter().filter(|agent| phase(agent)).count() == agents)
+                .then_some(()))
         })
         .await?;
         Ok(operator)
