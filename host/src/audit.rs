@@ -51,6 +51,7 @@ mod canonical;
 mod chain;
 pub mod document;
 mod entry;
+pub mod export;
 pub mod floor;
 pub mod history;
 mod journal;

@@ -21,8 +21,9 @@
 //! | `infraagent_schedule_lag_seconds` | agent, namespace | by the leader, when it creates a scheduled run |
 //! | `infraagent_active_runs` | namespace | between begin and end of a run |
 //!
-//! Those of the controllers are in [`operator`], those of webhooks and Events in [`triggers`].
+//! Those of the controllers are in [`operator`], those of webhooks and Events in [`triggers`], those of the export of records in `export`.
 
+mod export;
 mod forget;
 pub mod operator;
 pub mod run;
@@ -37,7 +38,7 @@ use prometheus::{
     core::Collector,
 };
 
-use self::{operator::OfOperator, triggers::OfTriggers};
+use self::{export::OfExport, operator::OfOperator, triggers::OfTriggers};
 
 /// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -73,6 +74,7 @@ struct Families {
     escalations: IntCounterVec,
     schedule_lag: GaugeVec,
     active: IntGaugeVec,
+    export: OfExport,
     operator: OfOperator,
     triggers: OfTriggers,
 }
@@ -151,6 +153,7 @@ impl Metrics {
                 &registry,
                 IntGaugeVec::new(Opts::new("infraagent_active_runs", "Runs that this replica is executing."), &["namespace"])?,
             )?,
+            export: OfExport::new(&registry)?,
             operator: OfOperator::new(&registry)?,
             triggers: OfTriggers::new(&registry)?,
             registry: registry.clone(),
@@ -197,6 +200,7 @@ impl Metrics {
             active: _,
             operator: _,
             triggers: _,
+            export: _,
         } = &*self.0;
         for counter in [runs, tokens, tokens_by_kind, iterations, model_errors, blocks, tool_calls, traps, findings, escalations] {
             forget::series(counter, namespace, agent);

@@ -16,7 +16,7 @@
 //! * A collector that is away, slow or wrong never delays a run: spans are handed to a queue of a task of its own, and dropped if the queue is full.
 //! * Credentials of the collector (`OTEL_EXPORTER_OTLP_HEADERS`) are in no log line and no error.
 
-mod config;
+pub(crate) mod config;
 mod export;
 mod names;
 pub mod run;
@@ -31,8 +31,8 @@ use opentelemetry_sdk::{
     trace::{BatchConfigBuilder, SdkTracer, SdkTracerProvider, span_processor_with_async_runtime::BatchSpanProcessor},
 };
 
-use self::config::Config;
 pub use self::config::{Args, Invalid};
+use self::config::{Config, Signal};
 
 /// How long the spans that are left may take at the end of the process.
 pub const FAREWELL: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ impl Traces {
 
     /// What the flags and the standard environment variables of OpenTelemetry say; off without an endpoint. Must be called inside of a Tokio runtime.
     pub fn connect(args: &Args) -> Result<Self, Error> {
-        match Config::read(args, &|name| std::env::var(name).ok())? {
+        match Config::read(args, Signal::Traces, &|name| std::env::var(name).ok())? {
             Some(config) => Self::to(config),
             None => Ok(Self::off()),
         }

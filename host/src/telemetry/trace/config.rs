@@ -1,4 +1,4 @@
-//! Where traces go: flags, then the standard environment variables, then defaults. Pure: the environment is an argument.
+//! Where traces, and logs, go: flags, then the standard environment variables, then defaults. Pure: the environment is an argument.
 
 use std::time::Duration;
 
@@ -20,9 +20,36 @@ pub struct Args {
     otlp_protocol: Option<Protocol>,
 }
 
-/// How spans are sent.
+/// What is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// Spans.
+    Traces,
+    /// Log records.
+    Logs,
+}
+
+impl Signal {
+    /// As the names of variables have it.
+    const fn upper(self) -> &'static str {
+        match self {
+            Self::Traces => "TRACES",
+            Self::Logs => "LOGS",
+        }
+    }
+
+    /// As the paths of methods have it.
+    const fn lower(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Logs => "logs",
+        }
+    }
+}
+
+/// How it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     /// gRPC.
     Grpc,
     /// Protobuf over HTTP.
@@ -30,7 +57,7 @@ pub(super) enum Protocol {
     Http,
 }
 
-/// Why traces cannot be sent as they should.
+/// Why they cannot be sent as they should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     /// The endpoint is no URL.
@@ -47,39 +74,40 @@ pub enum Invalid {
     Pairs(&'static str),
 }
 
-/// Where traces go, and what they say about their sender.
+/// Where they go, and what they say about their sender.
 #[derive(Debug)]
-pub(super) struct Config {
+pub(crate) struct Config {
     /// For gRPC the collector, for HTTP the full address of the method.
-    pub(super) url: String,
-    pub(super) protocol: Protocol,
-    pub(super) headers: Vec<(String, SecretString)>,
-    pub(super) timeout: Duration,
-    pub(super) service: String,
-    pub(super) resource: Vec<(String, String)>,
+    pub(crate) url: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) headers: Vec<(String, SecretString)>,
+    pub(crate) timeout: Duration,
+    pub(crate) service: String,
+    pub(crate) resource: Vec<(String, String)>,
 }
 
 const GRPC_PORT: u16 = 4317;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Config {
-    /// None if there is no endpoint, or if OpenTelemetry is switched off.
-    pub(super) fn read(args: &Args, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, Invalid> {
+    /// None if there is no endpoint for this signal, or if OpenTelemetry or the signal is switched off.
+    pub(crate) fn read(args: &Args, signal: Signal, variable: &dyn Fn(&str) -> Option<String>) -> Result<Option<Self>, Invalid> {
         let set = |name: &str| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        // What is said about traces alone is said more exactly.
-        let either = |signal: &str, general: &str| set(signal).or_else(|| set(general));
+        let of = |what: &str| set(&format!("OTEL_EXPORTER_OTLP_{}_{what}", signal.upper()));
+        // What is said about one signal alone is said more exactly.
+        let either = |what: &str| of(what).or_else(|| set(&format!("OTEL_EXPORTER_OTLP_{what}")));
         if set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
-            || set("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none")
+            || set(&format!("OTEL_{}_EXPORTER", signal.upper())).is_some_and(|value| value == "none")
         {
             return Ok(None);
         }
-        let exact = if args.otlp_endpoint.is_none() { set("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") } else { None };
+        let exact = if args.otlp_endpoint.is_none() { of("ENDPOINT") } else { None };
         let is_exact = exact.is_some();
         let Some(endpoint) = exact.or_else(|| args.otlp_endpoint.clone()).or_else(|| set("OTEL_EXPORTER_OTLP_ENDPOINT")) else {
             return Ok(None);
         };
         let url = parse(&endpoint)?;
-        let named = either("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL");
+        let named = either("PROTOCOL");
         let protocol = match (args.otlp_protocol, named.as_deref()) {
             (Some(protocol), _) => protocol,
             (None, Some("grpc")) => Protocol::Grpc,
@@ -92,10 +120,10 @@ impl Config {
             Protocol::Grpc if url.scheme() == "https" => return Err(Invalid::GrpcOverTls(url.origin().ascii_serialization())),
             Protocol::Grpc => url.to_string(),
             Protocol::Http if is_exact => url.to_string(),
-            Protocol::Http => format!("{}/v1/traces", url.as_str().trim_end_matches('/')),
+            Protocol::Http => format!("{}/v1/{}", url.as_str().trim_end_matches('/'), signal.lower()),
         };
-        let timeout = either("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT").and_then(|value| value.parse().ok());
-        let headers = either("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
+        let timeout = either("TIMEOUT").and_then(|value| value.parse().ok());
+        let headers = either("HEADERS").unwrap_or_default();
         let headers = pairs("OTEL_EXPORTER_OTLP_HEADERS", &headers)?;
         let resource = pairs("OTEL_RESOURCE_ATTRIBUTES", &set("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default())?;
         let named = resource.iter().find(|(name, _)| name == "service.name").map(|(_, value)| value.clone());
@@ -140,7 +168,9 @@ mod tests {
 
     fn read(endpoint: Option<&str>, protocol: Option<Protocol>, variables: &[(&str, &str)]) -> Result<Option<Config>, Invalid> {
         let args = Args { otlp_endpoint: endpoint.map(str::to_owned), otlp_protocol: protocol };
-        Config::read(&args, &|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        Config::read(&args, Signal::Traces, &|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
     }
 
     #[test]

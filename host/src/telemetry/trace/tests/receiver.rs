@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 
 use super::super::{
     Traces,
-    config::{Args, Config, Protocol},
+    config::{Args, Config, Protocol, Signal},
 };
 
 /// What arrived.
@@ -131,7 +131,7 @@ impl Receiver {
             ("OTEL_RESOURCE_ATTRIBUTES", "k8s.pod.name=infraagent-0"),
         ];
         let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        Traces::to(Config::read(&Args::default(), &variable).unwrap().unwrap()).unwrap()
+        Traces::to(Config::read(&Args::default(), Signal::Traces, &variable).unwrap().unwrap()).unwrap()
     }
 
     pub(super) fn spans(&self) -> Vec<Span> {
