@@ -149,6 +149,9 @@ impl Site {
             key: keys.audit,
             telemetry: Telemetry { metrics: Some(metrics.clone()), ..Telemetry::default() },
             metrics,
+            runs: SharedWatch::default(),
+            agents: SharedWatch::default(),
+            ended: Ended::default(),
             health: Health::new(),
             starting: Semaphore::new(STARTING),
         };

@@ -24,6 +24,7 @@ use crate::{
         NOT_OVER, Operator,
         conditions::said,
         orders::{Order, Placed, stem},
+        shared_watch::Listening,
         trigger::{
             self, Hash, WINDOW,
             filters::{Filters, Verdict},
@@ -51,7 +52,7 @@ const MOST_DEBOUNCED: usize = 16_384;
 pub(super) struct Desk {
     operator: Arc<Operator>,
     keyring: Keyring,
-    pub(super) subscribers: Subscribers,
+    subscribers: Arc<Subscribers>,
     filters: Filters,
     turns: Semaphore,
     debounced: Recent,
@@ -76,7 +77,7 @@ impl Desk {
         Ok(Self {
             operator,
             keyring: Keyring::default(),
-            subscribers: Subscribers::default(),
+            subscribers: Arc::default(),
             filters: Filters::new(),
             turns: Semaphore::new(AT_A_TIME),
             debounced: Recent::new(Duration::from_secs(WINDOW), MOST_DEBOUNCED),
@@ -85,9 +86,9 @@ impl Desk {
         })
     }
 
-    /// Follows what the desk must know, as long as it is polled.
-    pub(super) async fn follow(&self) {
-        self.subscribers.follow(&self.operator).await;
+    /// Follows what the desk must know, as long as what is returned lives.
+    pub(super) fn follow(&self) -> Listening<InfraAgent> {
+        self.subscribers.follow(&self.operator)
     }
 
     /// Counts an answer.
