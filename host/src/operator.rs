@@ -31,10 +31,11 @@
 mod account;
 mod assess;
 mod assign;
-pub mod backlog;
+mod backlog;
 mod close;
 mod conditions;
 mod drain;
+mod ended;
 mod events;
 mod evidence;
 mod execution;
@@ -53,24 +54,29 @@ pub(crate) mod retention;
 mod series;
 mod server_time;
 mod settings;
+mod shared_watch;
 mod slots;
 mod spending;
 mod statuses;
 mod trigger;
 mod waiting;
 pub mod webhook;
+mod written;
 
 use std::sync::Arc;
 
-use infraagent_api::AgentRun;
+use infraagent_api::{AgentRun, InfraAgent};
 use jiff::Timestamp;
+use kube::{Api, runtime::watcher};
 use tokio::sync::{Semaphore, watch};
 
 pub use self::{
+    ended::Ended,
     export::Export,
     rates::Hourly,
     retention::Retention,
     settings::{Settings, Timings},
+    shared_watch::SharedWatch,
 };
 pub(crate) use self::{
     heartbeat::{DRAINING, LABEL as LEASE_LABEL, RECORD, REPLICA},
@@ -121,8 +127,12 @@ pub struct Operator {
     pub telemetry: Telemetry,
     /// What is counted.
     pub metrics: Metrics,
-    /// How many runs of each agent are not over.
-    pub backlog: backlog::Backlog,
+    /// The runs that are not over.
+    pub runs: SharedWatch<AgentRun>,
+    /// All agents.
+    pub agents: SharedWatch<InfraAgent>,
+    /// How runs of this replica ended.
+    pub ended: Ended,
     /// Whether this process lives and is ready.
     pub health: Arc<Health>,
     /// Has [`STARTING`] permits: a run that starts reads a dozen documents, and a thousand that start together would open as many connections.
@@ -153,7 +163,7 @@ pub enum Error {
     #[error("the Lease `{0}` of this replica is gone: it changes nothing any more and must be started again")]
     LeaseLost(String),
     /// It is not told any more what is assigned to it.
-    #[error("the watch of AgentRuns ended: this replica must be started again")]
+    #[error("the watch of AgentRuns or InfraAgents ended: this replica must be started again")]
     Blind,
 }
 
@@ -164,12 +174,12 @@ pub async fn run(operator: Arc<Operator>, shutdown: watch::Receiver<bool>) -> Re
     let holder = Arc::new(hold::Holder::new(Arc::clone(&operator), lease.clone(), Arc::clone(&tenure)));
     let (leave, left) = watch::channel(false);
     let leading = tokio::spawn(leader::campaign(Arc::clone(&operator), lease, left));
-    let mut holding = tokio::spawn(Arc::clone(&holder).watch());
-    let forgetting = tokio::spawn(series::follow(Arc::clone(&operator), Arc::clone(&holder)));
+    let listening = (holder.listen(), series::follow(&operator, &holder));
+    let mut watching = tokio::spawn(watch_all(Arc::clone(&operator)));
     let mut asked = shutdown;
     let ended = tokio::select! {
         lost = heartbeat.lost() => Err(lost),
-        _ = &mut holding => Err(Error::Blind),
+        _ = &mut watching => Err(Error::Blind),
         _ = asked.wait_for(|stop| *stop) => Ok(()),
     };
     operator.health.leave();
@@ -180,11 +190,20 @@ pub async fn run(operator: Arc<Operator>, shutdown: watch::Receiver<bool>) -> Re
     } else {
         drain::drain(&operator, &holder, &heartbeat).await;
     }
-    holding.abort();
-    forgetting.abort();
+    watching.abort();
+    drop(listening);
     let _ = leading.await;
     heartbeat.end().await;
     ended
+}
+
+/// Watches what all parts of a replica follow. Ends if one of the watches does.
+async fn watch_all(operator: Arc<Operator>) {
+    let client = &operator.watching;
+    tokio::select! {
+        () = operator.runs.follow(Api::all(client.clone()), watcher::Config::default().fields(NOT_OVER)) => {}
+        () = operator.agents.follow(Api::all(client.clone()), watcher::Config::default()) => {}
+    }
 }
 
 /// Whether somebody wants this run to end, and why.

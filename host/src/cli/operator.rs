@@ -247,7 +247,9 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         key: keys.audit,
         telemetry: Telemetry { metrics: Some(metrics.clone()), traces: traces.clone() },
         metrics,
-        backlog: operator::backlog::Backlog::default(),
+        runs: operator::SharedWatch::default(),
+        agents: operator::SharedWatch::default(),
+        ended: operator::Ended::default(),
         health,
         starting: Semaphore::new(operator::STARTING),
     };

@@ -5,17 +5,20 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use infraagent_api::AgentRun;
 use kube::ResourceExt as _;
 
-use super::series::AgentKey;
+use super::{
+    series::AgentKey,
+    shared_watch::{Listening, SharedWatch, Sight},
+};
 
 /// The runs that are not over.
 #[derive(Debug, Default)]
-pub struct Backlog(Mutex<State>);
+pub(super) struct Backlog(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -38,18 +41,28 @@ pub(super) enum Space {
 }
 
 impl Backlog {
+    /// Follows the runs, as long as what is returned lives.
+    pub(super) fn follow(self: &Arc<Self>, runs: &SharedWatch<AgentRun>) -> Listening<AgentRun> {
+        let backlog = Arc::clone(self);
+        runs.listen(move |sight| match sight {
+            Sight::All(runs) => backlog.only(runs.iter().map(|run| (agent(run), run.name_any()))),
+            Sight::There(run) => backlog.seen(run),
+            Sight::Gone(run) => backlog.gone(run),
+        })
+    }
+
     /// A run was seen that is not over.
-    pub(super) fn seen(&self, run: &AgentRun) {
+    fn seen(&self, run: &AgentRun) {
         self.lock().open.entry(agent(run)).or_default().insert(run.name_any());
     }
 
     /// A run is over, or gone.
-    pub(super) fn gone(&self, run: &AgentRun) {
+    fn gone(&self, run: &AgentRun) {
         self.forget(&agent(run), &run.name_any());
     }
 
     /// All of them were listed, and are these.
-    pub(super) fn only(&self, all: impl IntoIterator<Item = (AgentKey, String)>) {
+    fn only(&self, all: impl IntoIterator<Item = (AgentKey, String)>) {
         let mut open: HashMap<AgentKey, HashSet<String>> = HashMap::new();
         for (agent, run) in all {
             open.entry(agent).or_default().insert(run);
@@ -91,7 +104,7 @@ impl Backlog {
 }
 
 /// Whose run it is.
-pub(super) fn agent(run: &AgentRun) -> AgentKey {
+fn agent(run: &AgentRun) -> AgentKey {
     (run.namespace().unwrap_or_default(), run.spec.agent_ref.clone())
 }
 

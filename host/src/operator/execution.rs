@@ -162,7 +162,7 @@ async fn carry_out(
         Ok(ready) => Box::pin(conduct(&operator, ready, &journal, tenure, stopped, &telling)).await,
         Err(why) => Err(Unfinished::NotBegun(why)),
     };
-    match ended {
+    let closed = match ended {
         Ok(()) => Ok(()),
         Err(Unfinished::NotClosed(error)) => Err(Unclosed { why: error.to_string() }),
         Err(Unfinished::NotBegun(why)) => {
@@ -171,7 +171,11 @@ async fn carry_out(
             telling.closed(RunPhase::Failed, "NotStarted");
             closed.map_err(|error| Unclosed { why: format!("{why}; {error}") })
         }
+    };
+    if closed.is_ok() && operator.ended.is_listened_to() {
+        operator.ended.tell(journal.document().await);
     }
+    closed
 }
 
 fn reader(operator: &Operator, order: &AgentRun) -> Reader {

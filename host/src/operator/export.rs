@@ -28,10 +28,9 @@ use std::{
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use infraagent_api::AgentRun;
 use kube::{
-    Api, Resource as _, ResourceExt as _,
+    Api, Resource as _, ResourceExt,
     api::{GetParams, ListParams, Patch, PatchParams},
-    core::{PartialObjectMeta, Request},
-    runtime::{WatchStreamExt as _, watcher},
+    core::Request,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -39,7 +38,12 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{NOT_OVER, conditions::said, lead::Leader};
+use super::{
+    Settings,
+    conditions::said,
+    lead::Leader,
+    shared_watch::{Listening, Sight},
+};
 use crate::audit::{
     self, Document,
     export::{self, EXPORTED, Exporter, Item, Marker, Pending, Progress},
@@ -88,9 +92,9 @@ impl Export {
 pub(super) async fn follow(leader: Arc<Leader>) {
     let Some(export) = leader.operator.export.as_ref() else { return };
     tracing::info!(target = export.exporter.target(), "records are exported");
-    let queue = Queue::default();
-    let mut worker = Worker { leader: &leader, export, queue: &queue, sent: HashMap::new() };
-    tokio::join!(watch(&leader, &queue), worker.work());
+    let queue = Arc::new(Queue::default());
+    let _listening = listen(&leader, &queue);
+    Worker { leader: &leader, export, queue: &queue, sent: HashMap::new() }.work().await;
 }
 
 /// Namespace and name of a run.
@@ -151,29 +155,23 @@ impl Queue {
     }
 }
 
-/// Notes which runs change. What happened while it could not watch is found by looking through all.
-async fn watch(leader: &Leader, queue: &Queue) {
-    let api = Api::<PartialObjectMeta<AgentRun>>::all(leader.operator.watching.clone());
-    let mut changes = watcher(api, watcher::Config::default().fields(NOT_OVER)).default_backoff().boxed();
-    loop {
-        match changes.try_next().await {
-            // Who is deleted from this watch is over, as a rule.
-            Ok(Some(watcher::Event::Apply(run) | watcher::Event::Delete(run) | watcher::Event::InitApply(run))) => {
-                if let Some(name) = watched(leader, &run) {
-                    queue.put(name);
-                }
-            }
-            Ok(Some(watcher::Event::InitDone)) => queue.look_through(),
-            Ok(Some(watcher::Event::Init)) => {}
-            Ok(None) => return,
-            Err(error) => tracing::warn!(%error, "runs cannot be watched for the export"),
+/// Notes which runs change, as long as what is returned lives. What happened while nothing could be watched is found by looking through all.
+fn listen(leader: &Leader, queue: &Arc<Queue>) -> Listening<AgentRun> {
+    let (queue, settings) = (Arc::clone(queue), leader.operator.settings.clone());
+    leader.operator.runs.listen(move |sight| {
+        let changed = |run: &AgentRun| watched(&settings, run).into_iter().for_each(|name| queue.put(name));
+        match sight {
+            Sight::All(_) => queue.look_through(),
+            Sight::There(run) => changed(run),
+            // It is over, as a rule.
+            Sight::Gone(run) => changed(run),
         }
-    }
+    })
 }
 
-fn watched(leader: &Leader, run: &PartialObjectMeta<AgentRun>) -> Option<Name> {
+fn watched(settings: &Settings, run: &impl ResourceExt) -> Option<Name> {
     let namespace = run.namespace()?;
-    leader.watches(&namespace).then(|| (namespace, run.name_any()))
+    settings.watches(&namespace).then(|| (namespace, run.name_any()))
 }
 
 /// Why something was not exported yet.
@@ -248,7 +246,7 @@ impl Worker<'_> {
         loop {
             let page = api.list_metadata(&parameters).await?;
             for run in page.items {
-                let Some(name) = watched(self.leader, &run) else { continue };
+                let Some(name) = watched(&self.leader.operator.settings, &run) else { continue };
                 if self.sent.contains_key(&name) {
                     there.insert(name.clone());
                 }

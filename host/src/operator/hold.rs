@@ -6,15 +6,11 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt as _, TryStreamExt as _};
 use infraagent_api::{
     AgentRun,
     run::{RECORD_VERSION, RunPhase},
 };
-use kube::{
-    Api, ResourceExt as _,
-    runtime::{WatchStreamExt as _, watcher},
-};
+use kube::ResourceExt as _;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -22,12 +18,13 @@ use tokio::{
 };
 
 use super::{
-    NOT_OVER, Operator, backlog,
+    Operator,
     close::{self, Verdict},
     execution,
     heartbeat::LeaseRef,
     names, ordered_stop,
     series::AgentKey,
+    shared_watch::{Listening, Sight},
 };
 use crate::{audit, broker::fence::Tenure, run::stop::Stop};
 
@@ -68,43 +65,20 @@ impl Holder {
         Self { operator, lease, tenure, runs: Mutex::default() }
     }
 
-    /// Takes what is assigned to this replica, as long as it is polled.
-    pub(super) async fn watch(self: Arc<Self>) {
-        let api = Api::<AgentRun>::all(self.operator.watching.clone());
-        let config = watcher::Config::default().fields(NOT_OVER);
-        let mut changes = watcher(api, config).default_backoff().modify(|run| run.metadata.managed_fields = None).boxed();
+    /// Takes what is assigned to this replica, as long as what is returned lives.
+    pub(super) fn listen(self: &Arc<Self>) -> Listening<AgentRun> {
         // Before that it does not know what was assigned to it.
         let listed = self.operator.health.gate("runs");
-        let (mut found, mut open) = (HashSet::new(), Vec::new());
-        let backlog = &self.operator.backlog;
-        loop {
-            match changes.try_next().await {
-                Ok(Some(watcher::Event::Apply(run))) => {
-                    backlog.seen(&run);
-                    self.look(run);
-                }
-                Ok(Some(watcher::Event::Delete(run))) => {
-                    backlog.gone(&run);
-                    self.gone(&run);
-                }
-                Ok(Some(watcher::Event::Init)) => {
-                    found.clear();
-                    open.clear();
-                }
-                Ok(Some(watcher::Event::InitApply(run))) => {
-                    found.insert(names(&run).2);
-                    open.push((backlog::agent(&run), run.name_any()));
-                    self.look(run);
-                }
-                Ok(Some(watcher::Event::InitDone)) => {
-                    backlog.only(open.drain(..));
-                    self.only(&found);
-                    listed.open();
-                }
-                Ok(None) => return,
-                Err(error) => tracing::warn!(%error, "runs cannot be watched"),
+        let holder = Arc::clone(self);
+        self.operator.runs.listen(move |sight| match sight {
+            Sight::All(runs) => {
+                runs.iter().for_each(|run| holder.look(run));
+                holder.only(&runs.iter().map(|run| names(run).2).collect());
+                listed.open();
             }
-        }
+            Sight::There(run) => holder.look(run),
+            Sight::Gone(run) => holder.gone(run),
+        })
     }
 
     /// How many runs this replica executes.
@@ -133,14 +107,14 @@ impl Holder {
         }
     }
 
-    fn look(self: &Arc<Self>, run: AgentRun) {
-        let (namespace, name, uid) = names(&run);
+    fn look(self: &Arc<Self>, run: &Arc<AgentRun>) {
+        let (namespace, name, uid) = names(run);
         let status = run.status.as_ref();
         let holds = status.and_then(|status| status.holder.as_ref()).is_some_and(|holder| holder.uid == self.lease.uid);
         if !holds {
-            return self.gone(&run);
+            return self.gone(run);
         }
-        let ordered = ordered_stop(&run);
+        let ordered = ordered_stop(run);
         let mut runs = self.lock();
         if let Some(active) = runs.active.get(&uid) {
             if ordered.is_some() {
@@ -157,7 +131,7 @@ impl Holder {
         let holder = Arc::clone(self);
         let agent = (namespace.clone(), run.spec.agent_ref.clone());
         let key = uid.clone();
-        let run = Arc::new(run);
+        let run = Arc::clone(run);
         let task = tokio::spawn(async move {
             tracing::info!(namespace, run = name, "begins");
             drop((namespace, name));

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use super::{
-    NOT_OVER, Operator,
+    Operator,
     account::Accounts,
     conditions::said,
     events, export,
@@ -33,11 +33,13 @@ use super::{
     reconcile,
     replicas::Replicas,
     retention,
+    shared_watch::{Listening, Sight},
     slots::Slots,
     spending::{Spending, Spent},
     statuses::{self, Dirty},
     trigger::filters::Filters,
     waiting::Waiting,
+    written::Written,
 };
 
 /// How many agents are looked at side by side.
@@ -55,6 +57,8 @@ pub(super) struct Leader {
     pub(super) waiting: Waiting,
     pub(super) heads: Heads,
     pub(super) filters: Filters,
+    pub(super) written_agents: Written<InfraAgent>,
+    pub(super) written_runs: Written<AgentRun>,
     /// Held while it is decided whether a run gets a slot.
     pub(super) dispatching: tokio::sync::Mutex<()>,
     pub(super) recorder: Recorder,
@@ -105,6 +109,7 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         tracing::error!("a watch ended before its cache was full");
         return;
     }
+    let _listening = listen(&operator, &caches, &wake, &dirty);
     let looked_after = |agent: &Arc<InfraAgent>| operator.settings.watches(agent.metadata.namespace.as_deref().unwrap_or_default());
     // What an active run may use is not known before its agent is looked at; until then its own token budget stands for it.
     let active = caches.agents.state().into_iter().filter(looked_after).filter_map(|agent| {
@@ -119,6 +124,7 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         }
         tokio::time::sleep(operator.settings.timings.renewal()).await;
     };
+    let _told = operator.ended.listen(&wake);
     let reporter = Reporter { controller: "infraagent".to_owned(), instance: Some(operator.settings.identity.clone()) };
     let leader = Arc::new(Leader {
         replicas: Replicas::new(own, operator.settings.timings),
@@ -128,6 +134,8 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
         spending: Spending::default(),
         heads: Heads::default(),
         filters: Filters::new(),
+        written_agents: Written::default(),
+        written_runs: Written::default(),
         waiting: Waiting::new(&caches.runs.state(), operator.clock.now(), operator.clock.elapsed()),
         dispatching: tokio::sync::Mutex::default(),
         recorder: Recorder::new(operator.connection.client.clone(), reporter),
@@ -164,16 +172,49 @@ pub(super) async fn lead(operator: Arc<Operator>, own: LeaseRef) {
 
 type Queue = mpsc::UnboundedSender<ObjectRef<InfraAgent>>;
 
-/// Watches everything, each in a task.
+/// Follows what all parts of a replica watch, as long as what is returned lives.
+fn listen(
+    operator: &Operator,
+    caches: &Caches,
+    wake: &Queue,
+    dirty: &mpsc::UnboundedSender<Dirty>,
+) -> (Listening<InfraAgent>, Listening<AgentRun>) {
+    let look_at = {
+        let (wake, dirty, environments) = (wake.clone(), dirty.clone(), caches.environments.clone());
+        move |agent: &InfraAgent| {
+            // Also the one that it named before.
+            for environment in environments.state_filter(|environment| environment.namespace() == agent.namespace()) {
+                let _ = dirty.send(Dirty::Environment(ObjectRef::from_obj(&*environment)));
+            }
+            let _ = wake.send(ObjectRef::from_obj(agent));
+        }
+    };
+    let agents = operator.agents.listen(move |sight| match sight {
+        Sight::All(agents) => agents.iter().for_each(|agent| look_at(agent)),
+        Sight::There(agent) => look_at(agent),
+        Sight::Gone(agent) => look_at(agent),
+    });
+    let wake = wake.clone();
+    let look_at = move |run: &AgentRun| {
+        let _ = wake.send(ObjectRef::new(&run.spec.agent_ref).within(&run.namespace().unwrap_or_default()));
+    };
+    let runs = operator.runs.listen(move |sight| match sight {
+        Sight::All(runs) => runs.iter().for_each(|run| look_at(run)),
+        Sight::There(run) => look_at(run),
+        Sight::Gone(run) => look_at(run),
+    });
+    (agents, runs)
+}
+
+/// Watches what only a leader needs, each kind in a task.
 fn watch_all(operator: &Arc<Operator>, wake: &Queue, dirty: &mpsc::UnboundedSender<Dirty>, tasks: &mut JoinSet<()>) -> Caches {
     let client = &operator.watching;
     let everything = watcher::Config::default;
-    let (agents, of_agents) = watched(Api::all(client.clone()), everything());
-    let (runs, of_runs) = watched(Api::all(client.clone()), everything().fields(NOT_OVER));
     let (environments, of_environments) = watched(Api::all(client.clone()), everything());
     let (models, of_models) = watched(Api::all(client.clone()), everything());
     let (policies, of_policies) = watched(Api::all(client.clone()), everything());
     let (namespaces, of_namespaces) = watched(Api::all(client.clone()), everything());
+    let (agents, runs) = (operator.agents.cache(), operator.runs.cache());
     let caches = Caches { agents, runs, environments, models, policies, namespaces };
     let say = |wake: &Queue, agents: Vec<ObjectRef<InfraAgent>>| {
         for agent in agents {
@@ -181,22 +222,6 @@ fn watch_all(operator: &Arc<Operator>, wake: &Queue, dirty: &mpsc::UnboundedSend
             let _ = wake.send(agent);
         }
     };
-    {
-        let (wake, dirty, caches) = (wake.clone(), dirty.clone(), caches.clone());
-        tasks.spawn(of_agents.each(move |agent: &InfraAgent| {
-            // Also the one that it named before.
-            for environment in caches.environments.state_filter(|environment| environment.namespace() == agent.namespace()) {
-                let _ = dirty.send(Dirty::Environment(ObjectRef::from_obj(&*environment)));
-            }
-            say(&wake, vec![ObjectRef::from_obj(agent)]);
-        }));
-    }
-    {
-        let wake = wake.clone();
-        tasks.spawn(of_runs.each(move |run: &AgentRun| {
-            say(&wake, vec![ObjectRef::new(&run.spec.agent_ref).within(&run.namespace().unwrap_or_default())]);
-        }));
-    }
     {
         let (wake, dirty, caches) = (wake.clone(), dirty.clone(), caches.clone());
         tasks.spawn(of_environments.each(move |environment: &AgentEnvironment| {

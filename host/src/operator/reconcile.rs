@@ -85,7 +85,7 @@ pub(super) async fn reconcile_agent(agent: Arc<InfraAgent>, leader: Arc<Leader>)
         return Ok(Action::await_change());
     }
     let began = std::time::Instant::now();
-    let looked = Look::new(&agent, &leader).go().await;
+    let looked = Look::new(&leader.written_agents.newest(agent), &leader).go().await;
     leader.operator.metrics.reconciled(Controller::Agent, began.elapsed(), looked.is_ok());
     looked
 }
@@ -165,8 +165,8 @@ impl<'a> Look<'a> {
         let version = self.agent.resource_version().unwrap_or_default();
         Order::now(&self.agent).place(&self.leader.operator.connection.client).await?;
         let patch = json!({ "metadata": { "resourceVersion": version, "annotations": { RUN_NOW: null } } });
-        let changed = self.agents().patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        self.agent = changed;
+        self.agent = self.agents().patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        self.leader.written_agents.wrote(&self.agent);
         Ok(())
     }
 
@@ -208,11 +208,13 @@ impl<'a> Look<'a> {
     /// Looks at the active run. If it is over its end is written into the agent's status; if its replica is gone it is closed first.
     async fn settle_active(&mut self, free: AgentPhase) -> Result<(), Error> {
         let Some(active) = self.status().active_run else { return Ok(()) };
-        let cached = self.leader.caches.runs.get(&ObjectRef::new(&active.name).within(&self.namespace));
-        let run = match cached.filter(|run| run.metadata.uid.as_ref() == Some(&active.uid)) {
+        let is_it = |run: &AgentRun| run.metadata.uid.as_ref() == Some(&active.uid);
+        let cached = || self.leader.caches.runs.get(&ObjectRef::new(&active.name).within(&self.namespace)).filter(|run| is_it(run));
+        let known = self.leader.operator.ended.of(&active.uid);
+        let run = match known.or_else(|| cached().map(|run| self.leader.written_runs.newest(run))) {
             Some(run) => Some((*run).clone()),
             // It is over, or the cache is behind.
-            None => self.runs().get_opt(&active.name).await?.filter(|run| run.metadata.uid.as_ref() == Some(&active.uid)),
+            None => self.runs().get_opt(&active.name).await?.filter(is_it),
         };
         let Some(run) = run else {
             tracing::warn!(run = active.name, "the active run was deleted");
@@ -270,11 +272,13 @@ impl<'a> Look<'a> {
             status.consecutive_failures =
                 if record.phase == Some(RunPhase::Failed) { status.consecutive_failures.saturating_add(1) } else { 0 };
         }
-        self.write(status).await?;
+        // It is over, whatever becomes of this write: others need not wait for that.
         self.leader.waiting.forget(&active.uid);
         for waiting in self.leader.slots.free(&active.uid) {
             let _ = self.leader.wake.send(waiting);
         }
+        self.write(status).await?;
+        self.leader.operator.ended.forget(&active.uid);
         Ok(())
     }
 
@@ -295,11 +299,11 @@ impl<'a> Look<'a> {
         let of_agent = self.leader.caches.runs.state_filter(|run| {
             run.spec.agent_ref == name
                 && run.namespace().as_deref() == Some(self.namespace.as_str())
-                && assign::is_waiting(run)
                 && (active.is_none() || run.metadata.uid != active)
         });
         let (pause, elapsed) = (self.leader.operator.settings.retry_pause, self.leader.operator.clock.elapsed());
-        let waiting = of_agent.into_iter().map(|run| (Arc::clone(&run), self.leader.waiting.waited(&run, elapsed))).collect();
+        let newest = of_agent.into_iter().map(|run| self.leader.written_runs.newest(run)).filter(|run| assign::is_waiting(run));
+        let waiting = newest.map(|run| (Arc::clone(&run), self.leader.waiting.waited(&run, elapsed))).collect();
         for next in assign::next(&self.agent, self.schedule.as_ref(), waiting, active.is_some(), pause) {
             match next {
                 Next::End(run, verdict) => {
@@ -343,7 +347,8 @@ impl<'a> Look<'a> {
         }
         let assigned = condition(ASSIGNED, Holds::Yes, "Assigned", format!("to `{}`", replica.name), self.now, None);
         status.conditions = merge(&status.conditions, vec![assigned]);
-        self.runs().replace_status(&run.name_any(), &PostParams::default(), &run).await?;
+        let assigned = self.runs().replace_status(&run.name_any(), &PostParams::default(), &run).await?;
+        self.leader.written_runs.wrote(&assigned);
         if let Some(name) = &before.last_run_name {
             self.leader.heads.forget(&self.namespace, name);
         }
@@ -379,6 +384,7 @@ impl<'a> Look<'a> {
         let mut next = self.agent.clone();
         next.status = Some(status);
         self.agent = self.agents().replace_status(&self.name, &PostParams::default(), &next).await?;
+        self.leader.written_agents.wrote(&self.agent);
         Ok(())
     }
 }
@@ -441,8 +447,12 @@ impl Leader {
     fn free_what_nobody_frees(&self) {
         let runs: HashSet<String> = self.caches.runs.state().iter().filter_map(|run| run.uid()).collect();
         let agents = self.caches.agents.state();
+        let there: HashSet<String> = agents.iter().filter_map(|agent| agent.uid()).collect();
+        self.written_agents.keep(|uid| there.contains(uid));
+        self.written_runs.keep(|uid| runs.contains(uid));
         let busy: HashSet<&str> =
             agents.iter().filter_map(|agent| Some(agent.status.as_ref()?.active_run.as_ref()?.uid.as_str())).collect();
+        self.operator.ended.keep(|uid| busy.contains(uid));
         for waiting in self.slots.keep(|uid| runs.contains(uid) || busy.contains(uid)) {
             let _ = self.wake.send(waiting);
         }

@@ -155,9 +155,11 @@ impl Site {
             workshop: Workshop::new(Compiler::with_program(infraagent_tests::binary(), CompileLimits::default()), None),
             export: exporter.map(|exporter| Export::new(exporter, Arc::clone(&keys.audit), true)),
             key: keys.audit,
-            backlog: backlog::Backlog::default(),
             telemetry: Telemetry { metrics: Some(metrics.clone()), ..Telemetry::default() },
             metrics,
+            runs: SharedWatch::default(),
+            agents: SharedWatch::default(),
+            ended: Ended::default(),
             health: Health::new(),
             starting: Semaphore::new(STARTING),
         };

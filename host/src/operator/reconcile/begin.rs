@@ -124,7 +124,10 @@ impl Look<'_> {
         status.phase = Some(RunPhase::Pending);
         status.conditions = merge(&status.conditions, vec![condition(ASSIGNED, Holds::No, reason, why, self.now, None)]);
         match self.runs().replace_status(&run.name_any(), &PostParams::default(), &run).await {
-            Ok(_) => Ok(()),
+            Ok(told) => {
+                self.leader.written_runs.wrote(&told);
+                Ok(())
+            }
             Err(error) if conditions::is_conflict(&error) => Ok(()),
             Err(error) => Err(error.into()),
         }

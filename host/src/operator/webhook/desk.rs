@@ -22,9 +22,10 @@ use super::{
 use crate::{
     operator::{
         Operator,
-        backlog::Space,
+        backlog::{Backlog, Space},
         conditions::said,
         orders::{Order, Placed},
+        shared_watch::Listening,
         trigger::{
             self, Hash, WINDOW,
             filters::{Filters, Verdict},
@@ -52,7 +53,8 @@ const MOST_DEBOUNCED: usize = 16_384;
 pub(super) struct Desk {
     operator: Arc<Operator>,
     keyring: Keyring,
-    pub(super) subscribers: Subscribers,
+    subscribers: Arc<Subscribers>,
+    backlog: Arc<Backlog>,
     filters: Filters,
     turns: Semaphore,
     debounced: Recent,
@@ -77,7 +79,8 @@ impl Desk {
         Ok(Self {
             operator,
             keyring: Keyring::default(),
-            subscribers: Subscribers::default(),
+            subscribers: Arc::default(),
+            backlog: Arc::default(),
             filters: Filters::new(),
             turns: Semaphore::new(AT_A_TIME),
             debounced: Recent::new(Duration::from_secs(WINDOW), MOST_DEBOUNCED),
@@ -86,9 +89,9 @@ impl Desk {
         })
     }
 
-    /// Follows what the desk must know, as long as it is polled.
-    pub(super) async fn follow(&self) {
-        self.subscribers.follow(&self.operator).await;
+    /// Follows what the desk must know, as long as what is returned lives.
+    pub(super) fn follow(&self) -> (Listening<InfraAgent>, Listening<AgentRun>) {
+        (self.subscribers.follow(&self.operator), self.backlog.follow(&self.operator.runs))
     }
 
     /// Counts an answer.
@@ -215,7 +218,7 @@ impl Desk {
         }
         let order = order(&names.now);
         let (key, run) = ((agent.namespace().unwrap_or_default(), agent.name_any()), order.name().to_owned());
-        let backlog = &self.operator.backlog;
+        let backlog = &self.backlog;
         // One of them may have begun.
         let space = backlog.reserve(&key, &run, MOST_WAITING + 1);
         match space {

@@ -45,10 +45,9 @@ const PATH: &str = "/webhook/";
 pub async fn serve(listener: TcpListener, tls: Option<Acceptor>, operator: Arc<Operator>) -> io::Result<()> {
     let desk = Arc::new(Desk::new(operator).map_err(|error| io::Error::other(error.to_string()))?);
     let server = Arc::new(Server { desk: Arc::clone(&desk), bytes: Semaphore::new(MAX_BODIES) });
-    tokio::select! {
-        () = desk.follow() => Err(io::Error::other("the watch of agents ended")),
-        () = accept(listener, tls, server) => Ok(()),
-    }
+    let _following = desk.follow();
+    accept(listener, tls, server).await;
+    Ok(())
 }
 
 struct Server {

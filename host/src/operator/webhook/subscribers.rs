@@ -5,17 +5,16 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use futures::{StreamExt as _, TryStreamExt as _};
 use infraagent_api::{
     InfraAgent,
     agent::{Trigger, TriggerKind},
 };
-use kube::{
-    Api, ResourceExt as _,
-    runtime::{WatchStreamExt as _, watcher},
-};
+use kube::ResourceExt as _;
 
-use crate::operator::Operator;
+use crate::operator::{
+    Operator, Settings,
+    shared_watch::{Listening, Sight},
+};
 
 type Known = HashMap<(String, String), Arc<InfraAgent>>;
 
@@ -32,34 +31,33 @@ impl Subscribers {
         Some(found.into_iter().map(|(_, agent)| Arc::clone(agent)).collect())
     }
 
-    /// Follows them as long as it is polled.
-    pub(super) async fn follow(&self, operator: &Operator) {
+    /// Follows them as long as what is returned lives.
+    pub(super) fn follow(self: &Arc<Self>, operator: &Arc<Operator>) -> Listening<InfraAgent> {
         let gate = operator.health.gate("webhooks");
-        let api = Api::<InfraAgent>::all(operator.watching.clone());
-        let mut changes = watcher(api, watcher::Config::default()).default_backoff().boxed();
-        let mut listed = Known::new();
-        loop {
-            match changes.try_next().await {
-                Ok(Some(watcher::Event::Init)) => listed.clear(),
-                Ok(Some(watcher::Event::InitApply(agent))) => keep(&mut listed, operator, agent),
-                Ok(Some(watcher::Event::InitDone)) => {
-                    *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(std::mem::take(&mut listed));
+        let (subscribers, settings) = (Arc::clone(self), operator.settings.clone());
+        operator.agents.listen(move |sight| {
+            let mut all = subscribers.0.write().unwrap_or_else(PoisonError::into_inner);
+            match sight {
+                Sight::All(agents) => {
+                    let listening = agents.iter().filter(|agent| listens(agent, &settings));
+                    *all = Some(listening.map(|agent| (key(agent), Arc::clone(agent))).collect());
                     gate.open();
                 }
-                Ok(Some(watcher::Event::Apply(agent))) => {
-                    if let Some(known) = self.0.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                        keep(known, operator, agent);
+                Sight::There(agent) => {
+                    let Some(known) = all.as_mut() else { return };
+                    if listens(agent, &settings) {
+                        known.insert(key(agent), Arc::clone(agent));
+                    } else {
+                        known.remove(&key(agent));
                     }
                 }
-                Ok(Some(watcher::Event::Delete(agent))) => {
-                    if let Some(known) = self.0.write().unwrap_or_else(PoisonError::into_inner).as_mut() {
-                        known.remove(&key(&agent));
+                Sight::Gone(agent) => {
+                    if let Some(known) = all.as_mut() {
+                        known.remove(&key(agent));
                     }
                 }
-                Ok(None) => return,
-                Err(error) => tracing::warn!(%error, "agents cannot be watched for webhooks"),
             }
-        }
+        })
     }
 }
 
@@ -78,14 +76,7 @@ fn key(agent: &InfraAgent) -> (String, String) {
     (agent.namespace().unwrap_or_default(), agent.name_any())
 }
 
-/// Only of the spec is anything needed later.
-fn keep(known: &mut Known, operator: &Operator, mut agent: InfraAgent) {
-    let key = key(&agent);
-    let listens = agent.spec.schedule.triggers.iter().any(|trigger| trigger.kind == TriggerKind::Webhook);
-    if !listens || agent.metadata.deletion_timestamp.is_some() || !operator.settings.watches(&key.0) {
-        known.remove(&key);
-        return;
-    }
-    (agent.status, agent.metadata.managed_fields, agent.metadata.annotations) = (None, None, None);
-    known.insert(key, Arc::new(agent));
+fn listens(agent: &InfraAgent, settings: &Settings) -> bool {
+    let is_named = agent.spec.schedule.triggers.iter().any(|trigger| trigger.kind == TriggerKind::Webhook);
+    is_named && agent.metadata.deletion_timestamp.is_none() && settings.watches(&agent.namespace().unwrap_or_default())
 }
