@@ -71,6 +71,7 @@ use kube::{Api, runtime::watcher};
 use tokio::sync::{Semaphore, watch};
 
 pub use self::{
+    backlog::Backlog,
     ended::Ended,
     export::Export,
     rates::Hourly,
@@ -131,6 +132,8 @@ pub struct Operator {
     pub runs: SharedWatch<AgentRun>,
     /// All agents.
     pub agents: SharedWatch<InfraAgent>,
+    /// The names of those runs, by agent.
+    pub backlog: Arc<Backlog>,
     /// How runs of this replica ended.
     pub ended: Ended,
     /// Whether this process lives and is ready.
@@ -174,7 +177,8 @@ pub async fn run(operator: Arc<Operator>, shutdown: watch::Receiver<bool>) -> Re
     let holder = Arc::new(hold::Holder::new(Arc::clone(&operator), lease.clone(), Arc::clone(&tenure)));
     let (leave, left) = watch::channel(false);
     let leading = tokio::spawn(leader::campaign(Arc::clone(&operator), lease, left));
-    let listening = (holder.listen(), series::follow(&operator, &holder));
+    // Before anybody leads: who is woken by a run finds it in the backlog.
+    let listening = (operator.backlog.follow(&operator.runs), holder.listen(), series::follow(&operator, &holder));
     let mut watching = tokio::spawn(watch_all(Arc::clone(&operator)));
     let mut asked = shutdown;
     let ended = tokio::select! {

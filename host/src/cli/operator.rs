@@ -249,6 +249,7 @@ pub async fn main(args: Args) -> anyhow::Result<ExitCode> {
         metrics,
         runs: operator::SharedWatch::default(),
         agents: operator::SharedWatch::default(),
+        backlog: Arc::default(),
         ended: operator::Ended::default(),
         health,
         starting: Semaphore::new(operator::STARTING),

@@ -1,4 +1,5 @@
-//! How many runs of each agent are not over, as this replica sees them: what bounds how many more a webhook may add.
+//! Which runs of each agent are not over, as this replica sees them: what the leader looks through instead of all runs, and what bounds how many more a webhook
+//! may add.
 //!
 //! Every replica watches those runs anyway. A run that this replica is about to create counts from before it is created, so a flood of deliveries to one replica
 //! cannot pass the bound while the watch is behind; of other replicas' deliveries it learns a moment later.
@@ -18,7 +19,7 @@ use super::{
 
 /// The runs that are not over.
 #[derive(Debug, Default)]
-pub(super) struct Backlog(Mutex<State>);
+pub struct Backlog(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -68,6 +69,11 @@ impl Backlog {
             open.entry(agent).or_default().insert(run);
         }
         *self.lock() = State { listed: true, open };
+    }
+
+    /// Names of the agent's runs that are not over. Some of them may not exist yet.
+    pub(super) fn of(&self, agent: &AgentKey) -> Vec<String> {
+        self.lock().open.get(agent).map(|open| open.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Makes room for a run with this name if fewer than `most` of its agent are not over.
@@ -133,6 +139,7 @@ mod tests {
         assert_eq!(backlog.reserve(&("n".to_owned(), "b".to_owned()), "3", 2), Space::Reserved, "others have their own");
         backlog.gone(&run("1"));
         assert_eq!(backlog.reserve(&agent, "3", 2), Space::Reserved);
+        assert_eq!(backlog.of(&agent).into_iter().collect::<HashSet<_>>(), ["2", "3"].map(str::to_owned).into());
         backlog.forget(&agent, "3");
         assert_eq!(backlog.reserve(&agent, "4", 2), Space::Reserved);
         backlog.only([(agent.clone(), "5".to_owned()), (agent.clone(), "6".to_owned())]);

@@ -198,10 +198,8 @@ impl Watch {
 
     /// It will look at the world as it is then.
     fn has_waiting_run(&self, agent: &InfraAgent) -> bool {
-        let (namespace, name) = (agent.namespace(), agent.name_any());
-        self.leader.caches.runs.state().iter().any(|run| {
-            run.spec.trigger == RunTrigger::Event && run.spec.agent_ref == name && run.namespace() == namespace && assign::is_waiting(run)
-        })
+        let open = self.leader.open_runs(&agent.namespace().unwrap_or_default(), &agent.name_any());
+        open.iter().any(|run| run.spec.trigger == RunTrigger::Event && assign::is_waiting(run))
     }
 
     fn came(&self, came: Came) {

@@ -362,6 +362,13 @@ impl Leader {
         }
     }
 
+    /// The runs of an agent that are not over, as they are known to be by now.
+    pub(super) fn open_runs(&self, namespace: &str, agent: &str) -> Vec<Arc<AgentRun>> {
+        let names = self.operator.backlog.of(&(namespace.to_owned(), agent.to_owned()));
+        let cached = names.into_iter().filter_map(|name| self.caches.runs.get(&ObjectRef::new(&name).within(namespace)));
+        cached.map(|run| self.written_runs.newest(run)).collect()
+    }
+
     /// How many runs a replica holds.
     pub(super) fn load(&self, uid: &str) -> usize {
         self.caches.runs.state().iter().filter(|run| holder(run) == Some(uid)).count()

@@ -294,16 +294,11 @@ impl<'a> Look<'a> {
 
     /// Assigns the run that is next if the agent is free, and says of the others what they wait for.
     async fn assign_next(&mut self, assessment: &Assessment) -> Result<(), Error> {
-        let name = self.name.clone();
         let active = self.status().active_run.map(|active| active.uid);
-        let of_agent = self.leader.caches.runs.state_filter(|run| {
-            run.spec.agent_ref == name
-                && run.namespace().as_deref() == Some(self.namespace.as_str())
-                && (active.is_none() || run.metadata.uid != active)
-        });
+        let of_agent = self.leader.open_runs(&self.namespace, &self.name).into_iter();
+        let others = of_agent.filter(|run| assign::is_waiting(run) && (active.is_none() || run.metadata.uid != active));
         let (pause, elapsed) = (self.leader.operator.settings.retry_pause, self.leader.operator.clock.elapsed());
-        let newest = of_agent.into_iter().map(|run| self.leader.written_runs.newest(run)).filter(|run| assign::is_waiting(run));
-        let waiting = newest.map(|run| (Arc::clone(&run), self.leader.waiting.waited(&run, elapsed))).collect();
+        let waiting = others.map(|run| (Arc::clone(&run), self.leader.waiting.waited(&run, elapsed))).collect();
         for next in assign::next(&self.agent, self.schedule.as_ref(), waiting, active.is_some(), pause) {
             match next {
                 Next::End(run, verdict) => {

@@ -159,6 +159,7 @@ impl Site {
             metrics,
             runs: SharedWatch::default(),
             agents: SharedWatch::default(),
+            backlog: Arc::default(),
             ended: Ended::default(),
             health: Health::new(),
             starting: Semaphore::new(STARTING),

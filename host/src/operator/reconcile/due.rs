@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use infraagent_api::{agent::ConcurrencyPolicy, run::RunTrigger};
+use infraagent_api::{AgentRun, agent::ConcurrencyPolicy, run::RunTrigger};
 use jiff::{SignedDuration, Timestamp};
 use kube::{
     Resource as _,
@@ -87,15 +87,8 @@ impl Look<'_> {
 
     /// Whether a run of an earlier tick may go on waiting: only a starting deadline of the agent's own lasts beyond the next tick.
     fn has_a_patient_run(&self) -> bool {
-        let waits = || {
-            self.leader.caches.runs.find(|run| {
-                run.spec.agent_ref == self.name
-                    && run.metadata.namespace.as_deref() == Some(self.namespace.as_str())
-                    && run.spec.trigger == RunTrigger::Scheduled
-                    && assign::is_waiting(run)
-            })
-        };
-        self.agent.spec.starting_deadline.is_some() && waits().is_some()
+        let waits = |run: &Arc<AgentRun>| run.spec.trigger == RunTrigger::Scheduled && assign::is_waiting(run);
+        self.agent.spec.starting_deadline.is_some() && self.leader.open_runs(&self.namespace, &self.name).iter().any(waits)
     }
 
     /// Has the active run ended. Its replica does it, and its record says why.

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     operator::{
         Operator,
-        backlog::{Backlog, Space},
+        backlog::Space,
         conditions::said,
         orders::{Order, Placed},
         shared_watch::Listening,
@@ -54,7 +54,6 @@ pub(super) struct Desk {
     operator: Arc<Operator>,
     keyring: Keyring,
     subscribers: Arc<Subscribers>,
-    backlog: Arc<Backlog>,
     filters: Filters,
     turns: Semaphore,
     debounced: Recent,
@@ -80,7 +79,6 @@ impl Desk {
             operator,
             keyring: Keyring::default(),
             subscribers: Arc::default(),
-            backlog: Arc::default(),
             filters: Filters::new(),
             turns: Semaphore::new(AT_A_TIME),
             debounced: Recent::new(Duration::from_secs(WINDOW), MOST_DEBOUNCED),
@@ -90,8 +88,8 @@ impl Desk {
     }
 
     /// Follows what the desk must know, as long as what is returned lives.
-    pub(super) fn follow(&self) -> (Listening<InfraAgent>, Listening<AgentRun>) {
-        (self.subscribers.follow(&self.operator), self.backlog.follow(&self.operator.runs))
+    pub(super) fn follow(&self) -> Listening<InfraAgent> {
+        self.subscribers.follow(&self.operator)
     }
 
     /// Counts an answer.
@@ -218,7 +216,7 @@ impl Desk {
         }
         let order = order(&names.now);
         let (key, run) = ((agent.namespace().unwrap_or_default(), agent.name_any()), order.name().to_owned());
-        let backlog = &self.backlog;
+        let backlog = &self.operator.backlog;
         // One of them may have begun.
         let space = backlog.reserve(&key, &run, MOST_WAITING + 1);
         match space {
