@@ -23,8 +23,8 @@ pub(super) enum Next {
     End(Arc<AgentRun>, Verdict),
     /// It could begin.
     Begin(Arc<AgentRun>),
-    /// It waits for so long.
-    Wait(Arc<AgentRun>, Duration, &'static str),
+    /// It waits for so long, in this place of the agent's queue.
+    Wait(Arc<AgentRun>, Duration, &'static str, Option<usize>),
 }
 
 /// The waiting runs of an agent, each with how long it has waited, oldest first; what is to be done with each. At most one begins, and none while the agent is busy
@@ -40,7 +40,7 @@ pub(super) fn next(
 ) -> Vec<Next> {
     waiting.sort_by_key(|(run, _)| (created(run), run.name_any()));
     let latest = waiting.iter().filter_map(|(run, _)| orders::tick(run)).max();
-    let mut begins = busy;
+    let (mut begins, mut behind) = (busy, 0_usize);
     let mut all = Vec::new();
     for (run, waited) in waiting {
         // A run of a newer layout is for a newer replica.
@@ -63,14 +63,15 @@ pub(super) fn next(
                 Verdict::new("AgentReplaced", "its InfraAgent was deleted, and created anew: create another AgentRun"),
             ));
         } else if waited < pause {
-            all.push(Next::Wait(run, pause.saturating_sub(waited), "BackOff"));
+            all.push(Next::Wait(run, pause.saturating_sub(waited), "BackOff", None));
         } else if waited >= deadline && waited > pause {
             all.push(Next::End(run, overdue(&infraagent_api::GoDuration::from(deadline).to_string())));
         } else if !begins {
             begins = true;
             all.push(Next::Begin(run));
         } else {
-            all.push(Next::Wait(run, deadline.saturating_sub(waited), "AgentBusy"));
+            behind = behind.saturating_add(1);
+            all.push(Next::Wait(run, deadline.saturating_sub(waited), "AgentBusy", Some(behind)));
         }
     }
     all
@@ -147,7 +148,10 @@ mod tests {
         let shown = |next: Next| match next {
             Next::End(run, verdict) => format!("end {} {}", run.name_any(), verdict.reason),
             Next::Begin(run) => format!("begin {}", run.name_any()),
-            Next::Wait(run, left, why) => format!("wait {} {} {why}", run.name_any(), left.as_secs()),
+            Next::Wait(run, left, why, place) => {
+                let place = place.map_or_else(String::new, |place| format!(" {place}"));
+                format!("wait {} {} {why}{place}", run.name_any(), left.as_secs())
+            }
         };
         let waited = |run: &Arc<AgentRun>| Duration::try_from(at(now).duration_since(created(run))).unwrap();
         let runs = runs.into_iter().map(|run| (Arc::clone(&run), waited(&run))).collect();
@@ -158,13 +162,13 @@ mod tests {
     #[test]
     fn the_oldest_run_begins_and_the_others_wait() {
         let runs = vec![run("b", 2, json!({}), json!({})), run("a", 1, json!({}), json!({}))];
-        assert_eq!(told(&agent(json!({})), runs, 3), ["begin a", "wait b 599 AgentBusy"]);
+        assert_eq!(told(&agent(json!({})), runs, 3), ["begin a", "wait b 599 AgentBusy 1"]);
     }
 
     #[test]
     fn while_the_agent_is_busy_none_begins_and_what_is_over_ends_all_the_same() {
         let runs = vec![run("a", 1, json!({}), json!({})), run("c", 2, json!({}), json!({ CANCEL: "true" }))];
-        assert_eq!(told_while(true, &agent(json!({})), runs.clone(), 3), ["wait a 598 AgentBusy", "end c Cancelled"]);
+        assert_eq!(told_while(true, &agent(json!({})), runs.clone(), 3), ["wait a 598 AgentBusy 1", "end c Cancelled"]);
         assert_eq!(told_while(true, &agent(json!({})), runs, 601), ["end a RateLimited", "end c Cancelled"]);
     }
 
@@ -190,11 +194,14 @@ mod tests {
         assert_eq!(told(&agent(hourly.clone()), vec![of_tick("a", 3600)], 3601 + 3599), ["begin a"]);
         assert_eq!(told(&agent(hourly.clone()), vec![of_tick("a", 3600)], 3601 + 3601), ["end a RateLimited"]);
         let both = || vec![of_tick("a", 3600), of_tick("b", 7200), run("m", 7000, json!({}), json!({}))];
-        assert_eq!(told_while(true, &agent(hourly), both(), 7202), ["end a RateLimited", "wait m 398 AgentBusy", "wait b 3599 AgentBusy"]);
+        assert_eq!(
+            told_while(true, &agent(hourly), both(), 7202),
+            ["end a RateLimited", "wait m 398 AgentBusy 1", "wait b 3599 AgentBusy 2"]
+        );
         let patient = json!({ "schedule": { "cron": "0 * * * *" }, "startingDeadline": "3h" });
-        assert_eq!(told(&agent(patient), both(), 7202), ["begin a", "wait m 10598 AgentBusy", "wait b 10799 AgentBusy"]);
+        assert_eq!(told(&agent(patient), both(), 7202), ["begin a", "wait m 10598 AgentBusy 1", "wait b 10799 AgentBusy 2"]);
         let replaces = json!({ "schedule": { "cron": "0 * * * *" }, "startingDeadline": "3h", "concurrencyPolicy": "Replace" });
-        assert_eq!(told(&agent(replaces), both(), 7202), ["end a Replaced", "begin m", "wait b 10799 AgentBusy"]);
+        assert_eq!(told(&agent(replaces), both(), 7202), ["end a Replaced", "begin m", "wait b 10799 AgentBusy 1"]);
         let replaced = run("r", 1, json!({}), json!({ CANCEL: REPLACED }));
         assert_eq!(told(&agent(json!({})), vec![replaced], 2), ["end r Replaced"]);
     }

@@ -272,13 +272,12 @@ impl<'a> Look<'a> {
             status.consecutive_failures =
                 if record.phase == Some(RunPhase::Failed) { status.consecutive_failures.saturating_add(1) } else { 0 };
         }
-        // It is over, whatever becomes of this write: others need not wait for that.
+        self.write(status).await?;
         self.leader.waiting.forget(&active.uid);
+        self.leader.operator.ended.forget(&active.uid);
         for waiting in self.leader.slots.free(&active.uid) {
             let _ = self.leader.wake.send(waiting);
         }
-        self.write(status).await?;
-        self.leader.operator.ended.forget(&active.uid);
         Ok(())
     }
 
@@ -307,9 +306,10 @@ impl<'a> Look<'a> {
                     self.leader.waiting.forget(&uid);
                     close::close(&self.leader.operator, Some(&self.agent), &run, &verdict).await?;
                 }
-                Next::Wait(run, left, why) => {
+                Next::Wait(run, left, why, place) => {
                     self.look_again(left.max(Duration::from_millis(50)));
-                    self.waits(&run, why, None, "it is not its turn yet").await?;
+                    let message = if place.is_some() { "runs of this agent come first" } else { "it is tried again after a pause" };
+                    self.waits(&run, why, place, message).await?;
                 }
                 Next::Begin(run) => self.begin(&run, assessment).await?,
             }

@@ -6,6 +6,7 @@
 
 mod budgets;
 mod chaos;
+mod edits;
 mod endings;
 mod events;
 mod explain;

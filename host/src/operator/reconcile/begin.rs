@@ -50,7 +50,8 @@ impl Look<'_> {
             self.leader.slots.step_aside(&uid);
             self.look_again(wait.max(Duration::from_millis(50)));
             let why = format!("{} runs of this agent began within the last hour, which is the most", hourly.per_agent);
-            return self.waits(run, "AgentRateLimit", None, &why).await;
+            drop(one_at_a_time);
+            return self.waits(run, "AgentRateLimit", Some(1), &why).await;
         }
         if !assessment.allowance.is_unlimited() {
             let operator = &self.leader.operator;
@@ -61,6 +62,7 @@ impl Look<'_> {
                 self.leader.slots.step_aside(&uid);
                 self.look_again(ASK_AGAIN);
                 self.look_again_at(spending::tomorrow(self.now));
+                drop(one_at_a_time);
                 return self.waits(run, "DailyBudget", None, &why).await;
             }
         }
@@ -120,7 +122,11 @@ impl Look<'_> {
         if known.is_some_and(|known| is_still_true(&known.message, place)) {
             return Ok(());
         }
-        let why = place.map_or_else(|| why.to_owned(), |place| format!("{PLACE}{place} of the queue, or better by now: {why}"));
+        let why = match place {
+            None => why.to_owned(),
+            Some(1) => format!("{PLACE}1 of the queue: {why}"),
+            Some(place) => format!("{PLACE}{place} of the queue, or better by now: {why}"),
+        };
         status.phase = Some(RunPhase::Pending);
         status.conditions = merge(&status.conditions, vec![condition(ASSIGNED, Holds::No, reason, why, self.now, None)]);
         match self.runs().replace_status(&run.name_any(), &PostParams::default(), &run).await {
@@ -152,6 +158,6 @@ mod tests {
             assert_eq!(is_still_true(told, place), enough, "{place:?}");
         }
         assert!(!is_still_true("because", Some(40)));
-        assert!(is_still_true("place 1 of the queue, or better by now: because", Some(1)));
+        assert!(is_still_true("place 1 of the queue: because", Some(1)));
     }
 }
