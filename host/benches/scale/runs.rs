@@ -3,13 +3,13 @@
 //!
 //! Creating the runs is nobody's: for ours they are created while the operator stands still, and for the bare client beforehand, while no operator is there.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
 
 use infraagent_api::{AgentRun, InfraAgent};
-use infraagent_tests::{
-    OPERATOR, client_of,
-    model_server::{Reply, Script},
-};
+use infraagent_tests::{OPERATOR, client_of};
 use kube::{ResourceExt, api::ListParams};
 
 use crate::{
@@ -18,24 +18,25 @@ use crate::{
         sample::Sample,
         table::{Goal, Row},
     },
+    fleet::model,
     requests::Requests,
     stage::{Stage, eventually},
 };
 
 /// Runs, and requests of the bare client, at a time.
 const SIDE_BY_SIDE: usize = 16;
-const REPORT: &str = "## Pods\n\nTwelve pods are there, all of them are ready, and none restarted since yesterday. There is nothing to do.";
 
 pub(crate) async fn run(quick: bool) -> anyhow::Result<Vec<Row>> {
     let (rounds, runs) = if quick { (1, 60) } else { (2, 300) };
-    let stage = Stage::start(Script::replies([Reply::says(REPORT)]).for_each_conversation()).await?;
+    let (model, asked) = model()?;
+    let stage = Stage::around(model).await?;
     stage.enroll(runs).await?;
     let sequence = sampled(&stage, runs).await?;
 
     let (mut ours, mut bare, mut requests) = (Vec::new(), Vec::new(), Requests::default());
     for round in 0..rounds {
         bare.push(bare_rate(&stage, &sequence, &format!("bare{round}"), runs).await?);
-        let (rate, asked) = own_rate(&stage, &format!("own{round}"), runs).await?;
+        let (rate, asked) = own_rate(&stage, &asked, &format!("own{round}"), runs).await?;
         ours.push(rate);
         requests.add(asked);
     }
@@ -79,7 +80,7 @@ async fn warm(stage: &Stage, batch: &str) -> anyhow::Result<()> {
 }
 
 /// Runs per second of an operator of its own.
-async fn own_rate(stage: &Stage, batch: &str, runs: usize) -> anyhow::Result<(f64, Requests)> {
+async fn own_rate(stage: &Stage, model: &AtomicUsize, batch: &str, runs: usize) -> anyhow::Result<(f64, Requests)> {
     let operator = stage.operator(runs, SIDE_BY_SIDE).await?;
     // Every agent has had a run of this process: from here on it goes on as it goes on for days.
     let before = format!("{batch}before");
@@ -88,10 +89,10 @@ async fn own_rate(stage: &Stage, batch: &str, runs: usize) -> anyhow::Result<(f6
     tokio::time::sleep(Duration::from_secs(2)).await;
     operator.stand_still()?;
     stage.order(batch, 0..runs).await?;
-    let (mark, asked, began) = (stage.mark()?, stage.model.asked(), Instant::now());
+    let (mark, asked, began) = (stage.mark()?, model.load(Ordering::Relaxed), Instant::now());
     operator.go_on()?;
     // Whether the model was asked is known without asking the API server.
-    eventually("every run asks its model", async || Ok((stage.model.asked() >= asked + runs).then_some(()))).await?;
+    eventually("every run asks its model", async || Ok((model.load(Ordering::Relaxed) >= asked + runs).then_some(()))).await?;
     stage.all_over(batch).await?;
     let took = began.elapsed();
     stage.all_succeeded(batch).await?;

@@ -3,7 +3,8 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use infraagent_sandbox::{
@@ -22,14 +23,34 @@ use crate::{
     },
 };
 
-/// Compiles and keeps what runs use. Skills that no run uses any more are dropped, and come from the cache the next time.
+/// How long a skill is kept that no run uses.
+const KEPT: Duration = Duration::from_secs(60);
+
+/// Compiles and keeps what runs use. Skills that no run has used for a minute are dropped, and come from the cache the next time.
 #[derive(Debug)]
 pub struct Workshop {
     compiler: Compiler,
     cache: Option<Cache>,
     engine: OnceCell<Engine>,
     evaluator: OnceCell<Arc<cel::Evaluator>>,
-    skills: Mutex<HashMap<String, Vec<Weak<Skill>>>>,
+    skills: Arc<Mutex<Skills>>,
+}
+
+/// By digest.
+type Skills = HashMap<String, Kept>;
+
+/// A compiled skill.
+#[derive(Debug)]
+struct Kept {
+    parts: Vec<Arc<Skill>>,
+    /// When a run last asked for it.
+    asked: Instant,
+}
+
+impl Kept {
+    fn is_needed(&self) -> bool {
+        self.asked.elapsed() < KEPT || self.parts.iter().any(|part| Arc::strong_count(part) > 1)
+    }
 }
 
 /// Why something is not ready to run.
@@ -57,7 +78,7 @@ pub enum Error {
 impl Workshop {
     /// Without a cache everything is compiled anew in each process.
     pub fn new(compiler: Compiler, cache: Option<Cache>) -> Self {
-        Self { compiler, cache, engine: OnceCell::new(), evaluator: OnceCell::new(), skills: Mutex::default() }
+        Self { compiler, cache, engine: OnceCell::new(), evaluator: OnceCell::new(), skills: Arc::default() }
     }
 
     /// What runs a skill: one component, or several if it has no code of its own. What another run uses is shared.
@@ -65,16 +86,16 @@ impl Workshop {
         let engine = self.engine().await?;
         // Held while one is loaded: of a hundred runs that begin together one compiles.
         let mut skills = self.skills.lock().await;
-        let known = skills.get(&component.digest).and_then(|known| known.iter().map(Weak::upgrade).collect::<Option<Vec<_>>>());
-        if let Some(known) = known {
-            return Ok(known);
+        if let Some(known) = skills.get_mut(&component.digest) {
+            known.asked = Instant::now();
+            return Ok(known.parts.clone());
         }
-        skills.retain(|_, known| known.iter().any(|skill| skill.strong_count() > 0));
         let loaded = load::component(component, engine, self.cache.as_ref(), &self.compiler).await;
         let loaded = loaded.map_err(|source| Error::Skill { shown: component.shown.to_string(), source })?;
-        let loaded: Vec<_> = loaded.into_iter().map(Arc::new).collect();
-        skills.insert(component.digest.clone(), loaded.iter().map(Arc::downgrade).collect());
-        Ok(loaded)
+        let parts: Vec<_> = loaded.into_iter().map(Arc::new).collect();
+        skills.insert(component.digest.clone(), Kept { parts: parts.clone(), asked: Instant::now() });
+        tokio::spawn(drop_later(Arc::clone(&self.skills), component.digest.clone()));
+        Ok(parts)
     }
 
     /// The evaluator of pre-conditions.
@@ -89,5 +110,17 @@ impl Workshop {
 
     async fn engine(&self) -> Result<&Engine, Error> {
         Ok(self.engine.get_or_try_init(|| async { Engine::new(EngineConfig::default()) }).await?)
+    }
+}
+
+/// Drops a skill once nobody needs it.
+async fn drop_later(skills: Arc<Mutex<Skills>>, digest: String) {
+    loop {
+        tokio::time::sleep(KEPT).await;
+        let mut skills = skills.lock().await;
+        if !skills.get(&digest).is_some_and(Kept::is_needed) {
+            skills.remove(&digest);
+            return;
+        }
     }
 }
