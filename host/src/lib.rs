@@ -14,3 +14,6 @@ pub mod run;
 pub mod schedule;
 pub mod skill;
 pub mod telemetry;
+
+/// How this program calls itself when it asks others.
+const USER_AGENT: &str = concat!("infraagent/", env!("CARGO_PKG_VERSION"));

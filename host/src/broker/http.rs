@@ -60,8 +60,6 @@ use crate::audit::{Recorded, Redactor};
 /// How long one request may take, if nobody says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-const USER_AGENT: &str = concat!("infraagent/", env!("CARGO_PKG_VERSION"));
-
 /// What an executor of requests is made of.
 pub struct Setup {
     /// Where permits must be for.
@@ -220,7 +218,7 @@ fn headers(request: &HttpRequest, shown: Option<&Shown>) -> HeaderMap {
             all.append(name, value);
         }
     }
-    all.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    all.insert(header::USER_AGENT, HeaderValue::from_static(crate::USER_AGENT));
     // What is compressed cannot be searched for secrets.
     all.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     if let Some(Shown::Header(name, value)) = shown {

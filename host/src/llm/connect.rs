@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Uri, header::USER_AGENT};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::{
@@ -23,7 +23,7 @@ use rustls_platform_verifier::Verifier;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tower::Service;
 
-use super::exchange::AGENT;
+use crate::USER_AGENT;
 
 /// The longest time until a peer is connected to, and believed.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,7 +89,7 @@ impl Connector {
                 None => Ok(Box::new(TokioIo::new(direct.clone().call(to.clone()).await?))),
                 Some(proxy) => {
                     let mut tunnel = Tunnel::new(proxy.uri().clone(), direct.clone());
-                    tunnel = tunnel.with_headers(HeaderMap::from_iter([(USER_AGENT, HeaderValue::from_static(AGENT))]));
+                    tunnel = tunnel.with_headers(HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))]));
                     if let Some(auth) = proxy.basic_auth() {
                         tunnel = tunnel.with_auth(auth.clone());
                     }

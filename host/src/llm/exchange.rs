@@ -23,9 +23,7 @@ use tokio::{
 };
 
 use super::connect::Stream;
-
-/// Who asks.
-pub(super) const AGENT: &str = concat!("infraagent/", env!("CARGO_PKG_VERSION"));
+use crate::USER_AGENT;
 
 /// What goes wrong between a question and its reply.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +44,7 @@ pub(super) fn question<'h>(to: &Uri, headers: impl IntoIterator<Item = &'h (Head
     let authority = to.authority().map_or("", |authority| authority.as_str());
     let path = to.path_and_query().map_or("/", |path| path.as_str());
     let length = body.len();
-    let mut out = format!("POST {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: {AGENT}\r\naccept: */*\r\ncontent-length: {length}\r\nconnection: close\r\n").into_bytes();
+    let mut out = format!("POST {path} HTTP/1.1\r\nhost: {authority}\r\nuser-agent: {USER_AGENT}\r\naccept: */*\r\ncontent-length: {length}\r\nconnection: close\r\n").into_bytes();
     for (name, value) in headers {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             out.extend_from_slice(part);

@@ -271,7 +271,9 @@ impl Transport {
         let until = tokio::time::Instant::now() + self.timeout;
         let asked = async {
             let connecting = Box::pin(self.connector.connect(&self.to));
-            let stream = timeout(connect::TIMEOUT, connecting).await.map_err(|_| self.unreached("no connection within 10 s"))?;
+            let stream = timeout(connect::TIMEOUT, connecting)
+                .await
+                .map_err(|_| self.unreached(&format!("no connection within {} s", connect::TIMEOUT.as_secs())))?;
             let stream = stream.map_err(|error| self.unreached(&causes(&*error)))?;
             let sent = exchange::question(&self.to, &self.headers, &question);
             drop(question);

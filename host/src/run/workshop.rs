@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// How long a skill is kept that no run uses.
+/// Runs of an agent follow each other, and those of its neighbours too.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// Compiles and keeps what runs use. Skills that no run has used for a minute are dropped, and come from the cache the next time.
@@ -34,6 +34,8 @@ pub struct Workshop {
     engine: OnceCell<Engine>,
     evaluator: OnceCell<Arc<cel::Evaluator>>,
     skills: Arc<Mutex<Skills>>,
+    /// How long a skill is kept that no run uses.
+    kept: Duration,
 }
 
 /// By digest.
@@ -48,8 +50,8 @@ struct Kept {
 }
 
 impl Kept {
-    fn is_needed(&self) -> bool {
-        self.asked.elapsed() < KEPT || self.parts.iter().any(|part| Arc::strong_count(part) > 1)
+    fn is_needed(&self, kept: Duration) -> bool {
+        self.asked.elapsed() < kept || self.parts.iter().any(|part| Arc::strong_count(part) > 1)
     }
 }
 
@@ -78,7 +80,7 @@ pub enum Error {
 impl Workshop {
     /// Without a cache everything is compiled anew in each process.
     pub fn new(compiler: Compiler, cache: Option<Cache>) -> Self {
-        Self { compiler, cache, engine: OnceCell::new(), evaluator: OnceCell::new(), skills: Arc::default() }
+        Self { compiler, cache, engine: OnceCell::new(), evaluator: OnceCell::new(), skills: Arc::default(), kept: KEPT }
     }
 
     /// What runs a skill: one component, or several if it has no code of its own. What another run uses is shared.
@@ -94,7 +96,7 @@ impl Workshop {
         let loaded = loaded.map_err(|source| Error::Skill { shown: component.shown.to_string(), source })?;
         let parts: Vec<_> = loaded.into_iter().map(Arc::new).collect();
         skills.insert(component.digest.clone(), Kept { parts: parts.clone(), asked: Instant::now() });
-        tokio::spawn(drop_later(Arc::clone(&self.skills), component.digest.clone()));
+        tokio::spawn(drop_later(Arc::clone(&self.skills), component.digest.clone(), self.kept));
         Ok(parts)
     }
 
@@ -114,13 +116,53 @@ impl Workshop {
 }
 
 /// Drops a skill once nobody needs it.
-async fn drop_later(skills: Arc<Mutex<Skills>>, digest: String) {
+async fn drop_later(skills: Arc<Mutex<Skills>>, digest: String, kept: Duration) {
     loop {
-        tokio::time::sleep(KEPT).await;
+        tokio::time::sleep(kept).await;
         let mut skills = skills.lock().await;
-        if !skills.get(&digest).is_some_and(Kept::is_needed) {
+        if !skills.get(&digest).is_some_and(|skill| skill.is_needed(kept)) {
             skills.remove(&digest);
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::CompileLimits;
+
+    fn workshop(kept: Duration) -> Workshop {
+        let compiler = Compiler::with_program(infraagent_tests::binary(), CompileLimits::default());
+        Workshop { kept, ..Workshop::new(compiler, None) }
+    }
+
+    fn component() -> Component {
+        Component::read(&infraagent_tests::repository().join("example-skills/restart-hung-workloads")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn runs_that_follow_each_other_share_what_was_compiled_once() {
+        let (workshop, component) = (workshop(KEPT), component());
+        let first = Arc::downgrade(&workshop.skill(&component).await.unwrap()[0]);
+        let second = workshop.skill(&component).await.unwrap();
+        assert!(first.upgrade().is_some_and(|first| Arc::ptr_eq(&first, &second[0])), "nobody held it in between");
+    }
+
+    #[tokio::test]
+    async fn a_skill_goes_some_time_after_its_last_run_and_not_before() {
+        let (workshop, component) = (workshop(Duration::from_millis(50)), component());
+        let held = workshop.skill(&component).await.unwrap();
+        tokio::time::sleep(workshop.kept * 4).await;
+        assert!(Arc::ptr_eq(&held[0], &workshop.skill(&component).await.unwrap()[0]), "a run that takes long still uses it");
+        let gone = Arc::downgrade(&held[0]);
+        drop(held);
+        let until = Instant::now() + KEPT;
+        while gone.upgrade().is_some() {
+            assert!(Instant::now() < until, "it is still there");
+            tokio::time::sleep(workshop.kept).await;
+        }
+        assert!(workshop.skills.lock().await.is_empty());
+        workshop.skill(&component).await.unwrap();
     }
 }

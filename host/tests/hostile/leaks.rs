@@ -105,7 +105,8 @@ async fn logged<T>(work: impl Future<Output = T>) -> (T, String) {
         }
         tracing::callsite::rebuild_interest_cache();
     }
-    lines.lock().unwrap().clear();
+    let heard = std::mem::take(&mut *lines.lock().unwrap());
+    assert!(String::from_utf8_lossy(&heard).contains("skill log"), "who hears nothing finds nothing");
     let result = work.await;
     drop(guard);
     let text = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
